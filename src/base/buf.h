@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// A growable byte buffer with a hard maximum. Every append either fits or fails the buffer for
+// good: a failed buffer ignores further appends, so callers check once, at the end
+// (cf. curl's dynbuf). The content is always NUL-terminated for convenience; `len` excludes it.
+#ifndef NX_BASE_BUF_H
+#define NX_BASE_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
+
+struct nx_buf {
+    char *data;       // owned; NULL until the first append
+    size_t len;       // bytes of content
+    size_t cap;       // bytes allocated
+    size_t max_bytes; // content never exceeds this
+    int failed;       // 0, NX_E_LIMIT or NX_E_NOMEM: the first append that did not fit
+};
+
+// Prepares an empty buffer that may grow to `max_bytes`. Allocates nothing.
+void nx_buf_init(struct nx_buf *b, size_t max_bytes);
+
+// Releases the memory; the buffer is then as after nx_buf_init.
+void nx_buf_free(struct nx_buf *b);
+
+// Empties the buffer and clears `failed`, keeping the memory.
+void nx_buf_reset(struct nx_buf *b);
+
+// Each appends and returns 0 or b->failed.
+int nx_buf_append(struct nx_buf *b, const void *data, size_t len);
+int nx_buf_append_span(struct nx_buf *b, struct nx_span s);
+int nx_buf_append_str(struct nx_buf *b, const char *s);
+int nx_buf_append_char(struct nx_buf *b, char c);
+int nx_buf_printf(struct nx_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int nx_buf_vprintf(struct nx_buf *b, const char *fmt, va_list ap);
+
+// Makes room for `len` more bytes and returns where they go (the caller writes them and then adds
+// to b->len), or NULL when the buffer failed.
+char *nx_buf_reserve(struct nx_buf *b, size_t len);
+
+// Removes the first `len` bytes (at most b->len), moving the rest to the front.
+void nx_buf_consume(struct nx_buf *b, size_t len);
+
+// Hands the NUL-terminated content to the caller, who frees it; the buffer is then empty. NULL when
+// the buffer failed. `len` may be NULL.
+char *nx_buf_steal(struct nx_buf *b, size_t *len);
+
+static inline struct nx_span nx_buf_span(const struct nx_buf *b) {
+    return (struct nx_span){b->data, b->len};
+}
+
+#endif

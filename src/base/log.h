@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Structured logs: one JSON object a line. Values are escaped; secrets, tokens and argument values
+// are never passed here. Lines longer than NX_MAX_LOG_LINE_BYTES are cut, keeping valid JSON.
+#ifndef NX_BASE_LOG_H
+#define NX_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum nx_log_level { NX_LOG_DEBUG, NX_LOG_INFO, NX_LOG_WARN, NX_LOG_ERROR };
+
+// One extra member of a line. Build with the helpers below; the list ends with NX_LOG_END.
+struct nx_log_field {
+    const char *key;  // NULL ends the list
+    const char *text; // a string value, or NULL for a number
+    int64_t number;
+};
+#define NX_LOG_STR(k, v) ((struct nx_log_field){(k), (v) ? (v) : "", 0})
+#define NX_LOG_INT(k, v) ((struct nx_log_field){(k), 0, (v)})
+#define NX_LOG_FIELDS(...)                                                                         \
+    ((const struct nx_log_field[]){__VA_ARGS__, (struct nx_log_field){0, 0, 0}})
+
+// Where lines go and from which level; `pretty` prints text for people instead of JSON.
+// Defaults: stdout, info, JSON. `fd` is borrowed.
+void nx_log_configure(int fd, enum nx_log_level min_level, bool pretty);
+
+// "debug", "info", "warn", "error" → level; 0 or NX_E_INVALID.
+int nx_log_parse_level(const char *name, enum nx_log_level *level);
+
+bool nx_log_enabled(enum nx_log_level level);
+
+// Writes {"time","level","msg","component", fields…}. `fields` may be NULL.
+void nx_log(enum nx_log_level level, const char *component, const char *msg,
+            const struct nx_log_field *fields);
+
+#endif
