@@ -41,7 +41,8 @@ struct nx_cap_set {
 const char *nx_cap_prefix(enum nx_cap_kind kind);
 
 // Parses `token` and adds it. Duplicates are kept once. Errors: NX_E_INVALID (unknown kind, empty
-// scope), NX_E_LIMIT (over NX_MAX_CAPS tokens or NX_MAX_CAP_TOKEN_BYTES), NX_E_NOMEM. On error the set is unchanged.
+// scope), NX_E_LIMIT (over NX_MAX_CAPS tokens or NX_MAX_CAP_TOKEN_BYTES), NX_E_NOMEM. On error the
+// set is unchanged.
 int nx_caps_add(struct nx_cap_set *set, struct nx_span token, struct nx_error *err);
 
 // Whether the set grants `kind` on exactly `scope`, directly or by `*`.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clocks. Durations use the monotonic clock only; the wall clock is for what people and handlers see.
+// Clocks. Durations use the monotonic clock only; the wall clock is for what people and handlers
+// see.
 #ifndef NX_BASE_CLOCK_H
 #define NX_BASE_CLOCK_H
 

@@ -6,58 +6,58 @@
 
 // ---- JSON and capabilities -----------------------------------------------------------------
 // Deep enough for any real document, shallow enough that no later consumer recurses far.
-#define NX_JSON_MAX_DEPTH 256
+#define NX_JSON_MAX_DEPTH              256
 // A panel that needs more grants wants `*`; bounds the linear search of a set.
-#define NX_MAX_CAPS 256
+#define NX_MAX_CAPS                    256
 // Keys up to 1 KiB keep their prefix; longer tokens are mistakes or attacks.
-#define NX_MAX_CAP_TOKEN_BYTES 1200
+#define NX_MAX_CAP_TOKEN_BYTES         1200
 
 // ---- Logs ------------------------------------------------------------------------------------
 // Longest line common log shippers accept without splitting.
-#define NX_MAX_LOG_LINE_BYTES 16384
+#define NX_MAX_LOG_LINE_BYTES          16384
 
 // ---- Panels (NXML.md) ------------------------------------------------------------------------
-#define NX_MAX_PANEL_SOURCE_BYTES (1024 * 1024)
-#define NX_MAX_NXML_DEPTH 64
-#define NX_MAX_NXML_ELEMENTS 10000
-#define NX_MAX_NXML_ATTRIBUTES 256
+#define NX_MAX_PANEL_SOURCE_BYTES      (1024 * 1024)
+#define NX_MAX_NXML_DEPTH              64
+#define NX_MAX_NXML_ELEMENTS           10000
+#define NX_MAX_NXML_ATTRIBUTES         256
 // Identifiers of state keys, tools, args.
-#define NX_MAX_IDENTIFIER_BYTES 64
-#define NX_MAX_PANEL_ID_BYTES 128
+#define NX_MAX_IDENTIFIER_BYTES        64
+#define NX_MAX_PANEL_ID_BYTES          128
 // After this many diagnostics the rest is counted, not listed: enough for any author's screen.
-#define NX_MAX_DIAGNOSTICS 200
+#define NX_MAX_DIAGNOSTICS             200
 
 // ---- Executions: defaults (API.md) and the most a setting may ask for --------------------------
-#define NX_DEFAULT_TIMEOUT_MS 5000
-#define NX_MAX_TIMEOUT_MS 600000
-#define NX_DEFAULT_SUSPEND_TIMEOUT_MS 30000
-#define NX_MAX_SUSPEND_TIMEOUT_MS 3600000
-#define NX_DEFAULT_MEMORY_LIMIT_MB 32
+#define NX_DEFAULT_TIMEOUT_MS          5000
+#define NX_MAX_TIMEOUT_MS              600000
+#define NX_DEFAULT_SUSPEND_TIMEOUT_MS  30000
+#define NX_MAX_SUSPEND_TIMEOUT_MS      3600000
+#define NX_DEFAULT_MEMORY_LIMIT_MB     32
 // wasm2c keeps a memory's size in 32 bits; 1 GiB leaves room and is far past any sane handler.
-#define NX_MAX_MEMORY_LIMIT_MB 1024
-#define NX_DEFAULT_STACK_LIMIT_KB 1024
-#define NX_MAX_STACK_LIMIT_KB 4096
-#define NX_DEFAULT_MAX_HOST_CALLS 1000
+#define NX_MAX_MEMORY_LIMIT_MB         1024
+#define NX_DEFAULT_STACK_LIMIT_KB      1024
+#define NX_MAX_STACK_LIMIT_KB          4096
+#define NX_DEFAULT_MAX_HOST_CALLS      1000
 #define NX_DEFAULT_MAX_STATE_MUTATIONS 1000
-#define NX_DEFAULT_MAX_EVENTS 100
-#define NX_DEFAULT_MAX_LOG_KB 64
-#define NX_DEFAULT_MAX_VALUE_KB 1024
-#define NX_DEFAULT_MAX_STATE_KB 8192
+#define NX_DEFAULT_MAX_EVENTS          100
+#define NX_DEFAULT_MAX_LOG_KB          64
+#define NX_DEFAULT_MAX_VALUE_KB        1024
+#define NX_DEFAULT_MAX_STATE_KB        8192
 // Extension calls one execution may have outstanding: each holds kernel resources.
-#define NX_MAX_OUTSTANDING_CALLS 64
+#define NX_MAX_OUTSTANDING_CALLS       64
 // A state key, event name, component id or log level from a handler.
-#define NX_MAX_KEY_BYTES 1024
+#define NX_MAX_KEY_BYTES               1024
 // An error message or stack reported by a handler; longer ones are cut.
-#define NX_MAX_ERROR_TEXT_BYTES 8192
+#define NX_MAX_ERROR_TEXT_BYTES        8192
 
 // ---- Sandbox ----------------------------------------------------------------------------------
 // A frame holds at most a panel's readable state, the arguments and a little more.
-#define NX_MAX_FRAME_BYTES (32u * 1024 * 1024)
-#define NX_MAX_WORKERS 256
-#define NX_DEFAULT_MAX_INSTANCES 256
+#define NX_MAX_FRAME_BYTES             (32u * 1024 * 1024)
+#define NX_MAX_WORKERS                 256
+#define NX_DEFAULT_MAX_INSTANCES       256
 // Bytecode of one handler; QuickJS bytecode is about the size of its source.
-#define NX_MAX_BYTECODE_BYTES (4 * 1024 * 1024)
+#define NX_MAX_BYTECODE_BYTES          (4 * 1024 * 1024)
 // A worker that has not answered this long after its deadline is killed.
-#define NX_WATCHDOG_GRACE_MS 50
+#define NX_WATCHDOG_GRACE_MS           50
 
 #endif

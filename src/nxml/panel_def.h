@@ -20,7 +20,13 @@ struct nx_pos {
     uint32_t column;
 };
 
-enum nx_value_type { NX_TYPE_STRING, NX_TYPE_NUMBER, NX_TYPE_BOOLEAN, NX_TYPE_LIST, NX_TYPE_OBJECT };
+enum nx_value_type {
+    NX_TYPE_STRING,
+    NX_TYPE_NUMBER,
+    NX_TYPE_BOOLEAN,
+    NX_TYPE_LIST,
+    NX_TYPE_OBJECT
+};
 
 // Name as in the source: "string", "number", "boolean", "list", "object".
 const char *nx_value_type_name(enum nx_value_type type);
@@ -34,7 +40,7 @@ struct nx_state_def {
 
 struct nx_computed_def {
     char *name;
-    char *expression; // JavaScript over $state
+    char *expression;  // JavaScript over $state
     struct nx_pos pos; // of the expression
 };
 
@@ -71,8 +77,8 @@ struct nx_trigger_def {
 struct nx_handler_def {
     char *code; // owned, NUL-terminated; may not hold NUL inside
     size_t code_len;
-    struct nx_pos pos;          // of the code's first byte in the file
-    struct nx_cap_set caps;     // effective declaration: its own <Capabilities>, else the panel's
+    struct nx_pos pos;      // of the code's first byte in the file
+    struct nx_cap_set caps; // effective declaration: its own <Capabilities>, else the panel's
     bool has_own_caps;
 };
 
@@ -89,9 +95,9 @@ struct nx_tool_def {
 };
 
 struct nx_panel_def {
-    char *id;          // NULL if the source names none
-    char *kind;        // JSON panels; "nxml" for NXML
-    char *title;       // never NULL
+    char *id;                                    // NULL if the source names none
+    char *kind;                                  // JSON panels; "nxml" for NXML
+    char *title;                                 // never NULL
     char *description, *version, *author, *tags; // NULL if absent
     struct nx_state_def *states;
     size_t state_count;
@@ -103,8 +109,8 @@ struct nx_panel_def {
     struct nx_tool_def *tools;
     size_t tool_count;
     struct nx_handler_def *mount, *unmount; // NULL if absent
-    char *view_json;     // the View tree as JSON text, NULL if none
-    char *metadata_json; // JSON panels' metadata, NULL if none
+    char *view_json;                        // the View tree as JSON text, NULL if none
+    char *metadata_json;                    // JSON panels' metadata, NULL if none
     char *initial_state_json; // object text: JSON panels' initialState, or the States' defaults
 };
 
