@@ -33,6 +33,7 @@
 #include "base/error.h"
 #include "base/result_code.h"
 #include "base/span.h"
+#include "base/state.h"
 #include "guest/abi.h"
 
 struct nx_sandbox;
@@ -112,11 +113,6 @@ struct nx_exec_limits {
 // The documented defaults.
 void nx_exec_limits_default(struct nx_exec_limits *limits);
 
-struct nx_state_entry {
-    struct nx_span key;
-    struct nx_span json; // has passed nx_json_scan
-};
-
 struct nx_exec_request {
     struct nx_code *code;          // referenced by the execution while it lives
     const struct nx_cap_set *caps; // borrowed until the execution ends
@@ -129,11 +125,6 @@ struct nx_exec_request {
 
 enum nx_segment_status { NX_SEGMENT_DONE, NX_SEGMENT_SUSPENDED, NX_SEGMENT_ERROR };
 
-struct nx_mutation {
-    bool is_delete;
-    struct nx_span key;
-    struct nx_span json; // of a set
-};
 struct nx_event {
     struct nx_span name;
     struct nx_span payload_json; // empty: no payload was given
