@@ -27,19 +27,21 @@ die() {
 has_right_sum() { [ "$(sha256sum <"$1" | cut -d' ' -f1)" = "$sha256" ]; }
 
 # The mirrors this machine is configured to take Debian's main archive from, most certain first:
-# index files already fetched name their origin; a machine whose lists were removed knows only what
-# its sources say. A wrong guess does no harm, for the archive key decides below.
+# index files already fetched name their origin; where the lists were removed (container images),
+# the sources' own suite must do. A wrong guess does no harm, for the archive key decides below.
 list_mirrors() {
-    local codename
+    local codename option
     codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
     # shellcheck disable=SC2016  # apt expands these, not the shell
-    apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(CODENAME)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)' \
-        2>/dev/null | awk -F'|' -v codename="$codename" '
-            $5 != "main" || $6 ~ /^cdrom:/ { next }
-            $1 == "Debian" && $2 == "Debian" && $3 == codename { print "0 " $6; next }
-            $1 == "Debian" && $2 == "Debian"                   { print "1 " $6; next }
-            $1 ~ /^(\$|$)/ && ($4 == codename || $4 == "stable" || $4 == "oldstable") { print "2 " $6 }
-        ' | sort -u | cut -d' ' -f2- | awk '!seen[$0]++'
+    for option in --release-info --no-release-info; do
+        apt-get indextargets "$option" 2>/dev/null \
+            --format '$(ORIGIN)|$(LABEL)|$(CODENAME)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)' || true
+    done | awk -F'|' -v codename="$codename" '
+        $5 != "main" || $6 ~ /^cdrom:/ { next }
+        $1 == "Debian" && $2 == "Debian" && $3 == codename { print "0 " $6; next }
+        $1 == "Debian" && $2 == "Debian"                   { print "1 " $6; next }
+        $4 == codename || $4 == "stable" || $4 == "oldstable" { print "2 " $6 }
+    ' | sort -u | cut -d' ' -f2- | awk '!seen[$0]++'
 }
 
 # private_apt DIR ARGS...: apt-get with all of its state in DIR. Settings of the machine such as
