@@ -60,4 +60,44 @@
 // A worker that has not answered this long after its deadline is killed.
 #define NX_WATCHDOG_GRACE_MS           50
 
+// ---- Kernel: queues and panels -----------------------------------------------------------------
+#define NX_DEFAULT_MAX_PANELS          10000
+#define NX_MAX_PANELS                  1000000
+// Triggers waiting for their turn in one panel.
+#define NX_DEFAULT_MAX_QUEUE           1000
+#define NX_MAX_QUEUE                   100000
+// All panels together may have this many times one panel's queue waiting: a single busy panel can
+// never take the room its neighbours need.
+#define NX_QUEUE_PANELS_FACTOR         8
+// Argument bytes held for waiting triggers, all panels together, and the share of one panel.
+#define NX_MAX_QUEUED_ARGS_BYTES       (64u * 1024 * 1024)
+#define NX_MAX_PANEL_QUEUED_ARGS_BYTES (16u * 1024 * 1024)
+// A panel may hold this many instances suspended at least, and a quarter of all at most, so that
+// one panel full of sleepers leaves slots for the others.
+#define NX_MIN_PANEL_INSTANCES         8
+#define NX_PANEL_INSTANCE_SHARE        4
+// Panels being compiled or mounted: each holds its definition and compile requests.
+#define NX_MAX_CREATIONS               256
+// The server itself, metrics, audit, and one to spare.
+#define NX_MAX_OBSERVERS               4
+// A client's id for a request; UUIDs and trace ids fit well.
+#define NX_MAX_REQUEST_ID_BYTES        256
+// What one execution's finished segments may have accumulated for its final result.
+#define NX_MAX_RESULT_BYTES            (64u * 1024 * 1024)
+// Source lines around an error shown with it, and the bytes kept of each.
+#define NX_SNIPPET_CONTEXT_LINES       2
+#define NX_MAX_SNIPPET_LINE_BYTES      200
+// Bytecode kept in memory.
+#define NX_DEFAULT_MAX_CACHE_MB        64
+#define NX_MAX_CACHE_MB                4096
+// How long a stop waits for executions in flight unless told otherwise.
+#define NX_DEFAULT_DRAIN_MS            10000
+
+// ---- Extensions -------------------------------------------------------------------------------
+#define NX_MAX_EXTENSIONS              32
+// The time extension's longest sleep: past the suspension limit it could never be answered.
+#define NX_MAX_SLEEP_MS                NX_MAX_SUSPEND_TIMEOUT_MS
+// A file of canned answers is written by hand.
+#define NX_MAX_EXT_MOCK_BYTES          (4 * 1024 * 1024)
+
 #endif
