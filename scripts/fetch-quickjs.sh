@@ -31,6 +31,7 @@ has_right_sum() { [ "$(sha256sum <"$1" | cut -d' ' -f1)" = "$sha256" ]; }
 # the sources' own suite must do. A wrong guess does no harm, for the archive key decides below.
 list_mirrors() {
     local codename option
+    # shellcheck source=/dev/null
     codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
     # shellcheck disable=SC2016  # apt expands these, not the shell
     for option in --release-info --no-release-info; do
