@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# The few commands one types. Each is a thin name for a script under scripts/, which also works on
+# its own; the build itself is CMake's (CMakePresets.json: release, asan, dev, clang).
+.DEFAULT_GOAL := help
+.PHONY: help deps build run test lint bench clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+deps: ## Install what the targets below need, from Debian packages (root or sudo)
+	@scripts/install-deps.sh all
+
+build: ## Build the server into build/release/bin
+	@scripts/install-deps.sh build
+	@scripts/build.sh release
+
+run: ## Build, then serve the example panels on 127.0.0.1:3000
+	@scripts/run.sh
+
+test: ## Run all tests, on the release build and under sanitizers
+	@scripts/test.sh
+
+lint: ## Check format and static analysis, and build with gcc and clang, warnings as errors
+	@scripts/lint.sh
+
+bench: ## Measure speed and memory
+	@scripts/bench.sh
+
+clean: ## Remove build/
+	@rm -rf build
