@@ -24,6 +24,17 @@
 // Identifiers of state keys, tools, args.
 #define NX_MAX_IDENTIFIER_BYTES        64
 #define NX_MAX_PANEL_ID_BYTES          128
+// A panel as JSON: escaping at most doubles ordinary NXML source.
+#define NX_MAX_PANEL_JSON_BYTES        (2 * 1024 * 1024)
+// The View as JSON text: escaping can make six bytes of one, and each node adds its frame.
+#define NX_MAX_VIEW_JSON_BYTES         (8 * 1024 * 1024)
+// People write and read argument lists; also one bit each in a word while binding.
+#define NX_MAX_TOOL_ARGS               64
+// Tools of a JSON panel: as many as the elements of NXML would allow with a handler each.
+#define NX_MAX_PANEL_TOOLS             5000
+// Shorter intervals would be a busy loop; longer ones are what cron is for (31 days).
+#define NX_MIN_INTERVAL_MS             10
+#define NX_MAX_INTERVAL_MS             2678400000u
 // After this many diagnostics the rest is counted, not listed: enough for any author's screen.
 #define NX_MAX_DIAGNOSTICS             200
 
@@ -84,6 +95,8 @@
 #define NX_MAX_REQUEST_ID_BYTES        256
 // What one execution's finished segments may have accumulated for its final result.
 #define NX_MAX_RESULT_BYTES            (64u * 1024 * 1024)
+// Keys of one panel's state: each costs memory besides its bytes, which the byte cap does not see.
+#define NX_MAX_STATE_KEYS              65536
 // Source lines around an error shown with it, and the bytes kept of each.
 #define NX_SNIPPET_CONTEXT_LINES       2
 #define NX_MAX_SNIPPET_LINE_BYTES      200
