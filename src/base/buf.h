@@ -28,23 +28,26 @@ void nx_buf_free(struct nx_buf *b);
 // Empties the buffer and clears `failed`, keeping the memory.
 void nx_buf_reset(struct nx_buf *b);
 
-// Each appends and returns 0 or b->failed.
+// Each appends all of it and returns 0, or nothing and returns b->failed. The bytes must not lie in
+// the buffer itself.
 int nx_buf_append(struct nx_buf *b, const void *data, size_t len);
 int nx_buf_append_span(struct nx_buf *b, struct nx_span s);
 int nx_buf_append_str(struct nx_buf *b, const char *s);
 int nx_buf_append_char(struct nx_buf *b, char c);
 int nx_buf_printf(struct nx_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int nx_buf_vprintf(struct nx_buf *b, const char *fmt, va_list ap);
+int nx_buf_vprintf(struct nx_buf *b, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 
 // Makes room for `len` more bytes and returns where they go (the caller writes them and then adds
-// to b->len), or NULL when the buffer failed.
+// to b->len), or NULL when the buffer failed. The terminating NUL is there if all `len` are used,
+// else from the next append or steal on.
 char *nx_buf_reserve(struct nx_buf *b, size_t len);
 
 // Removes the first `len` bytes (at most b->len), moving the rest to the front.
 void nx_buf_consume(struct nx_buf *b, size_t len);
 
-// Hands the NUL-terminated content to the caller, who frees it; the buffer is then empty. NULL when
-// the buffer failed. `len` may be NULL.
+// Hands the NUL-terminated content ("" if there is none) to the caller, who frees it; the buffer is
+// then empty. NULL when the buffer failed; it then still owns its memory. `len` may be NULL.
 char *nx_buf_steal(struct nx_buf *b, size_t *len);
 
 static inline struct nx_span nx_buf_span(const struct nx_buf *b) {

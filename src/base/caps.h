@@ -31,6 +31,7 @@ struct nx_cap {
 };
 
 // A set of grants. Zero-initialised = empty = denies everything.
+// A granted `*` is kept in `all` alone: `items` never holds a scope of "*".
 struct nx_cap_set {
     struct nx_cap *items; // owned array
     size_t count;
@@ -45,23 +46,28 @@ const char *nx_cap_prefix(enum nx_cap_kind kind);
 // set is unchanged.
 int nx_caps_add(struct nx_cap_set *set, struct nx_span token, struct nx_error *err);
 
-// Whether the set grants `kind` on exactly `scope`, directly or by `*`.
+// Whether the set grants `kind` on exactly `scope`, directly or by `*`. False for a kind out of
+// range.
 bool nx_caps_allow(const struct nx_cap_set *set, enum nx_cap_kind kind, struct nx_span scope);
 
 // Whether the set grants `kind` on every scope.
 static inline bool nx_caps_allow_all(const struct nx_cap_set *set, enum nx_cap_kind kind) {
-    return set->all[kind];
+    return (unsigned)kind < NX_CAP_KINDS && set->all[kind];
 }
 
-// out := the grants that both `a` and `b` allow. `out` must be empty.
+// out := the grants that both `a` and `b` allow. `out` must be empty, and is left so on error:
+// NX_E_NOMEM, or NX_E_LIMIT if more than NX_MAX_CAPS tokens are needed to say it.
 int nx_caps_intersect(struct nx_cap_set *out, const struct nx_cap_set *a,
                       const struct nx_cap_set *b, struct nx_error *err);
 
+// out := `from`. `out` must be empty, and is left so on error (NX_E_NOMEM).
 int nx_caps_copy(struct nx_cap_set *out, const struct nx_cap_set *from, struct nx_error *err);
 
-// Appends the token's text, e.g. `state:read:count`.
+// Appends the token's text, e.g. `state:read:count`. Returns 0, out->failed, or NX_E_INVALID for a
+// kind out of range.
 int nx_cap_format(struct nx_buf *out, enum nx_cap_kind kind, struct nx_span scope);
 
+// Releases the memory; the set is then empty and can be used again.
 void nx_caps_free(struct nx_cap_set *set);
 
 #endif

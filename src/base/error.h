@@ -35,7 +35,8 @@ int nx_error_set(struct nx_error *err, int code, const char *fmt, ...)
 int nx_error_errno(struct nx_error *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-// Puts "context: " in front of the message already recorded; returns err->code.
+// Puts "context: " in front of the message already recorded; returns err->code
+// (NX_E_INVALID if `err` is NULL: with no record, pass the code on yourself).
 int nx_error_wrap(struct nx_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

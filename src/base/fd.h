@@ -26,7 +26,8 @@ int nx_fd_send(int sock, const void *data, size_t len, int fd);
 // are closed). Returns the byte count, 0 at end of file, or NX_E_IO.
 ssize_t nx_fd_recv(int sock, void *data, size_t len, int *fd);
 
-// Reads a whole regular file of at most `max_bytes` into `out` (initialised here). Errors: NX_E_IO,
+// Reads a whole regular file of at most `max_bytes` into `out` (initialised here, and left empty on
+// error). Errors: NX_E_IO,
 // NX_E_LIMIT (too large), NX_E_INVALID (a directory, FIFO or device), NX_E_NOMEM.
 int nx_fd_read_file(const char *path, size_t max_bytes, struct nx_buf *out, struct nx_error *err);
 

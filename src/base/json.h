@@ -4,6 +4,7 @@
 #ifndef NX_BASE_JSON_H
 #define NX_BASE_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,11 +21,10 @@ enum nx_json_kind {
     NX_JSON_OBJECT,
 };
 
-// Checks that `text` is exactly one JSON value (white space around it allowed), valid UTF-8 with
-// no lone surrogate escapes paired wrongly rejected (lone \uD800 escapes are accepted, as
-// JSON.stringify produces them), nested at most NX_JSON_MAX_DEPTH deep. Runs in O(len) time and
-// constant memory besides one bit per level; never recurses. `kind` may be NULL.
-// Errors: NX_E_INVALID with the byte offset in the message, NX_E_LIMIT for depth.
+// Checks that `text` is exactly one JSON value (white space around it allowed), valid UTF-8 (lone
+// \uD800 escapes are accepted, as JSON.stringify produces them), nested at most NX_JSON_MAX_DEPTH
+// deep. Runs in O(len) time and constant memory besides one bit per level; never recurses. `kind`
+// may be NULL. Errors: NX_E_INVALID with the byte offset in the message, NX_E_LIMIT for depth.
 int nx_json_scan(struct nx_span text, enum nx_json_kind *kind, struct nx_error *err);
 
 // Walks the members of the object `text`, which must have passed nx_json_scan: calls `fn` with each
@@ -39,11 +39,13 @@ int nx_json_each_member(struct nx_span text,
 int nx_json_member(struct nx_span object, const char *key, struct nx_span *value);
 
 // Appends the unescaped form of a JSON string's inner bytes (no quotes) as UTF-8. Lone surrogates
-// become their three-byte (WTF-8) form so that keys keep their identity.
+// become their three-byte (WTF-8) form so that keys keep their identity. Returns 0, out->failed, or
+// NX_E_INVALID for a malformed escape (impossible in a scanned text), leaving what came before it.
 int nx_json_unescape(struct nx_buf *out, struct nx_span raw);
 
-// Appends `s` as a quoted JSON string. Bytes that are not valid UTF-8 become U+FFFD; control
-// characters, quotes and backslashes are escaped; WTF-8 surrogates become \uXXXX.
+// Appends `s` as a quoted JSON string. Bytes that are not valid UTF-8 become U+FFFD, each byte one;
+// control characters (also DEL and C1), quotes and backslashes are escaped; WTF-8 surrogates become
+// \uXXXX. Returns 0 or out->failed, as do the two functions below.
 int nx_json_append_string(struct nx_buf *out, struct nx_span s);
 
 // Convenience for building objects: appends `,` if needed (unless the last byte is '{' or '['),

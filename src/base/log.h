@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Structured logs: one JSON object a line. Values are escaped; secrets, tokens and argument values
-// are never passed here. Lines longer than NX_MAX_LOG_LINE_BYTES are cut, keeping valid JSON.
+// are never passed here. Lines longer than NX_MAX_LOG_LINE_BYTES are cut: texts are shortened, then
+// fields dropped, and "truncated":true added, so the line stays valid JSON.
 #ifndef NX_BASE_LOG_H
 #define NX_BASE_LOG_H
 
@@ -29,7 +30,9 @@ int nx_log_parse_level(const char *name, enum nx_log_level *level);
 
 bool nx_log_enabled(enum nx_log_level level);
 
-// Writes {"time","level","msg","component", fields…}. `fields` may be NULL.
+// Writes {"time","level","msg","component", fields…} as one line with one write. `fields` may be
+// NULL. Keeps errno; a line that cannot be written (full pipe, closed descriptor) is lost. May be
+// called from several threads once configured.
 void nx_log(enum nx_log_level level, const char *component, const char *msg,
             const struct nx_log_field *fields);
 

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log lines. A line is built on the stack: logging works when memory is exhausted.
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/limits.h"
+
+static struct {
+    int fd;
+    enum nx_log_level min_level;
+    bool pretty;
+} config = {STDOUT_FILENO, NX_LOG_INFO, false};
+
+static const char *const level_names[] = {
+    [NX_LOG_DEBUG] = "debug",
+    [NX_LOG_INFO] = "info",
+    [NX_LOG_WARN] = "warn",
+    [NX_LOG_ERROR] = "error",
+};
+enum { LEVELS = sizeof level_names / sizeof level_names[0] };
+
+static const char json_end[] = "}\n", json_cut_end[] = ",\"truncated\":true}\n";
+static const char pretty_end[] = "\n", pretty_cut_end[] = " truncated=true\n";
+
+struct line {
+    struct nx_buf text; // over `bytes`: its cap exceeds its maximum, so it never allocates
+    bool cut;
+    char bytes[NX_MAX_LOG_LINE_BYTES + 1];
+};
+
+void nx_log_configure(int fd, enum nx_log_level min_level, bool pretty) {
+    config.fd = fd;
+    config.min_level = min_level;
+    config.pretty = pretty;
+}
+
+int nx_log_parse_level(const char *name, enum nx_log_level *level) {
+    for (int i = 0; name && i < LEVELS; i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            *level = (enum nx_log_level)i;
+            return 0;
+        }
+    }
+    return NX_E_INVALID;
+}
+
+bool nx_log_enabled(enum nx_log_level level) {
+    return level >= config.min_level;
+}
+
+// Drops what was appended since `len`, also a failure.
+static void rewind_to(struct nx_buf *b, size_t len) {
+    b->len = len;
+    b->failed = 0;
+    b->data[len] = '\0';
+}
+
+// A key and its separators; in pretty mode a NULL key stands for the message.
+static void put_key(struct nx_buf *b, const char *key) {
+    if (!config.pretty)
+        nx_json_append_key(b, key);
+    else if (key)
+        nx_buf_printf(b, " %s=", key);
+    else
+        nx_buf_append_char(b, ' ');
+}
+
+// Halves a text that is too long, without leaving part of a character.
+static struct nx_span halve(struct nx_span text, size_t most) {
+    size_t len = text.len / 2 < most ? text.len / 2 : most;
+    while (len > 0 && ((unsigned char)text.data[len] & 0xc0) == 0x80)
+        len--;
+    return nx_span_of(text.data, len);
+}
+
+// Adds a text member, as much of it as fits; nothing if not even its key does.
+static void put_text(struct line *l, const char *key, const char *value) {
+    struct nx_buf *b = &l->text;
+    struct nx_span text = nx_span_str(value);
+    size_t start = b->len;
+    for (;;) {
+        put_key(b, key);
+        if (nx_json_append_string(b, text) == 0)
+            return;
+        rewind_to(b, start);
+        l->cut = true;
+        if (text.len == 0)
+            return;
+        text = halve(text, NX_MAX_LOG_LINE_BYTES);
+    }
+}
+
+static void put_number(struct line *l, const char *key, int64_t value) {
+    struct nx_buf *b = &l->text;
+    size_t start = b->len;
+    put_key(b, key);
+    if (nx_buf_printf(b, "%" PRId64, value) == 0)
+        return;
+    rewind_to(b, start);
+    l->cut = true;
+}
+
+// TIME LEVEL component "message"
+static void put_pretty_head(struct line *l, enum nx_log_level level, const char *component,
+                            const char *msg, const char *time) {
+    nx_buf_printf(&l->text, "%s %-5s", time, level_names[level]);
+    if (component)
+        nx_buf_printf(&l->text, " %.*s:", NX_MAX_IDENTIFIER_BYTES, component);
+    put_text(l, NULL, msg);
+}
+
+static void put_json_head(struct line *l, enum nx_log_level level, const char *component,
+                          const char *msg, const char *time) {
+    nx_buf_append_char(&l->text, '{');
+    put_text(l, "time", time);
+    put_text(l, "level", level_names[level]);
+    put_text(l, "msg", msg);
+    if (component)
+        put_text(l, "component", component);
+}
+
+void nx_log(enum nx_log_level level, const char *component, const char *msg,
+            const struct nx_log_field *fields) {
+    if ((unsigned)level >= LEVELS || !nx_log_enabled(level))
+        return;
+    int saved = errno;
+    struct line l;
+    size_t tail = config.pretty ? sizeof pretty_cut_end : sizeof json_cut_end;
+    l.cut = false;
+    // A long message may take half the line, so that the fields that identify it stay.
+    l.text = (struct nx_buf){
+        .data = l.bytes, .cap = sizeof l.bytes, .max_bytes = NX_MAX_LOG_LINE_BYTES / 2};
+    char time[25];
+    nx_clock_rfc3339(nx_clock_wall_ms(), time);
+    (config.pretty ? put_pretty_head : put_json_head)(&l, level, component, msg ? msg : "", time);
+    l.text.max_bytes = NX_MAX_LOG_LINE_BYTES - tail;
+    for (const struct nx_log_field *f = fields; f && f->key; f++) {
+        if (f->text)
+            put_text(&l, f->key, f->text);
+        else
+            put_number(&l, f->key, f->number);
+    }
+    l.text.max_bytes = NX_MAX_LOG_LINE_BYTES;
+    if (config.pretty)
+        nx_buf_append_str(&l.text, l.cut ? pretty_cut_end : pretty_end);
+    else
+        nx_buf_append_str(&l.text, l.cut ? json_cut_end : json_end);
+    // There is nowhere to report a failure to.
+    (void)nx_fd_write_all(config.fd, l.text.data, l.text.len);
+    errno = saved;
+}
