@@ -75,7 +75,7 @@ static struct mem_node *add_node(struct mem_panel *panel, struct nx_span key) {
 }
 
 static void free_node(struct mem_panel *panel, struct mem_node *node) {
-    HASH_DEL(panel->by_key, node);
+    HASH_DEL(panel->by_key, node); // NOLINT(clang-analyzer-unix.Malloc)
     free(node->pending_data);
     free(node->data);
     free(node);
