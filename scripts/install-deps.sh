@@ -58,8 +58,9 @@ install() {
     fi
     local -a apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y
         -o Acquire::Retries=3 -o Dpkg::Use-Pty=0)
-    local updated=no
-    if ! apt-cache show --no-all-versions "$@" >/dev/null 2>&1; then
+    local updated=no known
+    known=$(apt-cache show --no-all-versions "$@" 2>/dev/null | grep -c '^Package: ') || true
+    if [ "$known" -lt $# ]; then
         "${apt[@]}" update
         updated=yes
     fi

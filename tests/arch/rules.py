@@ -6,7 +6,8 @@ import pathlib
 import re
 
 MAX_LINES = 500
-GENERATED_OR_FOREIGN = {"build", ".git", "__pycache__", ".pytest_cache", "node_modules", "corpus"}
+GENERATED_OR_FOREIGN = {".git", "__pycache__", ".pytest_cache", "node_modules", "corpus"}
+BUILD_FOLDER = "build"  # at the top only
 C_SUFFIXES = {".c", ".h"}
 SOURCE_SUFFIXES = C_SUFFIXES | {".py", ".sh", ".js", ".mjs", ".ts", ".cmake", ".S"}
 SOURCE_NAMES = {"CMakeLists.txt", "Makefile", "Dockerfile", "run"}
@@ -51,7 +52,8 @@ SPDX = "SPDX-License-Identifier: Apache-2.0"
 def files(root):
     """Every file under root that is ours."""
     for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if name not in GENERATED_OR_FOREIGN)
+        skipped = GENERATED_OR_FOREIGN | ({BUILD_FOLDER} if folder == str(root) else set())
+        subfolders[:] = sorted(name for name in subfolders if name not in skipped)
         for name in sorted(names):
             path = pathlib.Path(folder, name)
             if path.is_file() and not path.is_symlink():

@@ -32,6 +32,12 @@ def test_walk_sees_the_repository():
     assert not any(name.startswith(("build/", ".git/")) for name in names)
 
 
+def test_walk_skips_only_the_top_build_folder(tmp_path):
+    for name in ("build/a.c", "src/build/b.c", ".git/c.c", "src/__pycache__/d.c"):
+        write(tmp_path, name, "")
+    assert [path.name for path in rules.files(tmp_path)] == ["b.c"]
+
+
 @pytest.mark.parametrize("includer, included", [
     ("src/base/a.c", '"nxml/parse.h"'),
     ("src/nxml/a.c", '"store/store.h"'),
