@@ -50,6 +50,7 @@ void nx_buf_consume(struct nx_buf *b, size_t len);
 // then empty. NULL when the buffer failed; it then still owns its memory. `len` may be NULL.
 char *nx_buf_steal(struct nx_buf *b, size_t *len);
 
+// The content, borrowed until the buffer changes.
 static inline struct nx_span nx_buf_span(const struct nx_buf *b) {
     return (struct nx_span){b->data, b->len};
 }

@@ -10,13 +10,17 @@
 
 enum nx_log_level { NX_LOG_DEBUG, NX_LOG_INFO, NX_LOG_WARN, NX_LOG_ERROR };
 
-// One extra member of a line. Build with the helpers below; the list ends with NX_LOG_END.
+// One extra member of a line. Build with the helpers below; NX_LOG_FIELDS ends the list.
 struct nx_log_field {
     const char *key;  // NULL ends the list
     const char *text; // a string value, or NULL for a number
     int64_t number;
 };
-#define NX_LOG_STR(k, v) ((struct nx_log_field){(k), (v) ? (v) : "", 0})
+// A NULL text is logged as "".
+static inline struct nx_log_field nx_log_str(const char *key, const char *text) {
+    return (struct nx_log_field){key, text ? text : "", 0};
+}
+#define NX_LOG_STR(k, v) nx_log_str((k), (v))
 #define NX_LOG_INT(k, v) ((struct nx_log_field){(k), 0, (v)})
 #define NX_LOG_FIELDS(...)                                                                         \
     ((const struct nx_log_field[]){__VA_ARGS__, (struct nx_log_field){0, 0, 0}})
@@ -28,6 +32,7 @@ void nx_log_configure(int fd, enum nx_log_level min_level, bool pretty);
 // "debug", "info", "warn", "error" → level; 0 or NX_E_INVALID.
 int nx_log_parse_level(const char *name, enum nx_log_level *level);
 
+// Whether lines of `level` are written; spares building fields for those that are not.
 bool nx_log_enabled(enum nx_log_level level);
 
 // Writes {"time","level","msg","component", fields…} as one line with one write. `fields` may be
