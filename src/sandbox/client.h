@@ -84,16 +84,19 @@ struct nx_compile_result {
     enum nx_result_code code; // NX_RESULT_NONE, COMPILATION_ERROR, INVALID_HANDLER, TIMEOUT, …
     struct nx_span bytecode;  // valid during the callback
     struct nx_span message;   // valid during the callback
-    uint32_t line, column;    // of the error, 1-based within the given source; 0 if unknown
+    uint32_t line, column;    // of the error in the author's file; 0 if unknown
     uint32_t compile_us;
 };
 typedef void nx_compile_fn(void *user, const struct nx_compile_result *result);
 
-// Compiles `source` in a separate instance of a worker. `source` is copied.
-// Errors: NX_E_LIMIT (source over NX_MAX_PANEL_SOURCE_BYTES, or too many requests waiting),
-// NX_E_NOMEM.
+// Compiles `source` in a separate instance of a worker. `source` is copied. `line` and `column` say
+// where its first character stands in the author's file (1-based; 1, 1 for text of its own): they
+// are built into the bytecode, so every position in results, stacks and errors is the file's. They
+// are part of what a cache key must cover. Errors: NX_E_LIMIT (source over
+// NX_MAX_PANEL_SOURCE_BYTES, or too many requests waiting), NX_E_NOMEM.
 int nx_sandbox_compile(struct nx_sandbox *sandbox, enum nx_compile_kind kind, struct nx_span source,
-                       nx_compile_fn *fn, void *user, struct nx_error *err);
+                       uint32_t line, uint32_t column, nx_compile_fn *fn, void *user,
+                       struct nx_error *err);
 
 // ---- Executions --------------------------------------------------------------------------------
 

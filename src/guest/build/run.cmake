@@ -1,0 +1,12 @@
+# Configures the guest build once and runs it: cmake -DSOURCE=… -DBUILD=… -P run.cmake
+if(NOT EXISTS ${BUILD}/build.ninja)
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE} -B ${BUILD} -G Ninja RESULT_VARIABLE status)
+  if(status)
+    file(REMOVE ${BUILD}/build.ninja)
+    message(FATAL_ERROR "the guest build could not be configured")
+  endif()
+endif()
+execute_process(COMMAND ${CMAKE_COMMAND} --build ${BUILD} RESULT_VARIABLE status)
+if(status)
+  message(FATAL_ERROR "the guest build failed")
+endif()

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest side: errors thrown to the handler, and errors reported to the host.
+//
+// Errors made here carry their kind under a private symbol, so that what a handler throws itself is
+// never mistaken for one. (A handler that owns the guest can forge it; the host treats the report
+// as the handler's own word.)
+#include <stdio.h>
+#include <string.h>
+
+#include "glue.h"
+#include "qjs_unit.h"
+
+static JSAtom kind_atom;
+
+int nx_errors_init(JSContext *ctx) {
+    JSValue symbol = nx_qjs_new_private_symbol(ctx);
+    if (JS_IsException(symbol)) {
+        return -1;
+    }
+    kind_atom = JS_ValueToAtom(ctx, symbol);
+    JS_FreeValue(ctx, symbol);
+    return kind_atom == JS_ATOM_NULL ? -1 : 0;
+}
+
+static JSValue error_new(JSContext *ctx, enum nx_guest_error kind, const char *name,
+                         JSValue message) {
+    const int flags = JS_PROP_CONFIGURABLE | JS_PROP_WRITABLE;
+    JSValue error = JS_NewError(ctx);
+    if (JS_IsException(error) || JS_IsException(message)) {
+        JS_FreeValue(ctx, message);
+        JS_FreeValue(ctx, error);
+        return JS_EXCEPTION;
+    }
+    if (JS_DefinePropertyValueStr(ctx, error, "message", message, flags) < 0 ||
+        JS_DefinePropertyValueStr(ctx, error, "name", JS_NewString(ctx, name), flags) < 0 ||
+        JS_DefinePropertyValue(ctx, error, kind_atom, JS_NewInt32(ctx, (int32_t)kind), 0) < 0) {
+        JS_FreeValue(ctx, error);
+        return JS_EXCEPTION;
+    }
+    return error;
+}
+
+static JSValue joined(JSContext *ctx, const char *prefix, const char *rest, size_t rest_len) {
+    const size_t prefix_len = strlen(prefix);
+    char *text = js_malloc(ctx, prefix_len + rest_len + 1);
+    if (text == NULL) {
+        return JS_EXCEPTION;
+    }
+    memcpy(text, prefix, prefix_len);
+    memcpy(text + prefix_len, rest, rest_len);
+    JSValue value = JS_NewStringLen(ctx, text, prefix_len + rest_len);
+    js_free(ctx, text);
+    return value;
+}
+
+JSValue nx_throw_denied(JSContext *ctx, const char *prefix, const char *scope, size_t scope_len) {
+    const int flags = JS_PROP_CONFIGURABLE | JS_PROP_ENUMERABLE;
+    JSValue token = joined(ctx, prefix, scope, scope_len);
+    size_t token_len = 0;
+    const char *text = JS_IsException(token) ? NULL : JS_ToCStringLen(ctx, &token_len, token);
+    if (text == NULL) {
+        JS_FreeValue(ctx, token);
+        return JS_EXCEPTION;
+    }
+    JSValue message = joined(ctx, "capability not granted: ", text, token_len);
+    JS_FreeCString(ctx, text);
+    JSValue error = error_new(ctx, NX_GUEST_ERROR_DENIED, "PermissionDenied", message);
+    if (JS_IsException(error)) {
+        JS_FreeValue(ctx, token);
+        return JS_EXCEPTION;
+    }
+    JS_DefinePropertyValueStr(ctx, error, "code", JS_NewString(ctx, "PERMISSION_DENIED"), flags);
+    JS_DefinePropertyValueStr(ctx, error, "capability", token, flags);
+    return JS_Throw(ctx, error);
+}
+
+JSValue nx_throw_host(JSContext *ctx, int32_t status) {
+    if (status == NX_HOST_FATAL) {
+        // The host has already recorded why; end the handler as directly as QuickJS can.
+        JSValue error = error_new(ctx, NX_GUEST_ERROR_INTERRUPTED, "ResourceLimit",
+                                  JS_NewString(ctx, "a limit of this execution was reached"));
+        if (!JS_IsException(error)) {
+            JS_SetUncatchableError(ctx, error, 1);
+            return JS_Throw(ctx, error);
+        }
+        return JS_EXCEPTION;
+    }
+    return JS_ThrowRangeError(ctx,
+                              "the argument is not usable here (too long, or not well-formed)");
+}
+
+JSValue nx_call_error_new(JSContext *ctx, JSValueConst code, JSValueConst message) {
+    JSValue error =
+        error_new(ctx, NX_GUEST_ERROR_CALL, "ExtensionError", JS_DupValue(ctx, message));
+    if (!JS_IsException(error)) {
+        JS_DefinePropertyValueStr(ctx, error, "code", JS_DupValue(ctx, code),
+                                  JS_PROP_CONFIGURABLE | JS_PROP_ENUMERABLE);
+    }
+    return error;
+}
+
+int nx_json_text(JSContext *ctx, JSValueConst value, const char **text, size_t *len) {
+    *text = NULL;
+    *len = 0;
+    JSValue json = JS_JSONStringify(ctx, value, JS_UNDEFINED, JS_UNDEFINED);
+    if (JS_IsException(json)) {
+        return -1;
+    }
+    if (!JS_IsUndefined(json)) {
+        *text = JS_ToCStringLen(ctx, len, json);
+    }
+    JS_FreeValue(ctx, json);
+    return *text == NULL && !JS_IsUndefined(json) ? -1 : 0;
+}
+
+// A property as text, or NULL; never leaves an exception pending.
+static const char *text_property(JSContext *ctx, JSValueConst object, const char *name,
+                                 size_t *len) {
+    *len = 0;
+    JSValue value = JS_GetPropertyStr(ctx, object, name);
+    const char *text = NULL;
+    if (!JS_IsUndefined(value) && !JS_IsException(value)) {
+        text = JS_ToCStringLen(ctx, len, value);
+    }
+    JS_FreeValue(ctx, value);
+    if (text == NULL) {
+        JS_FreeValue(ctx, JS_GetException(ctx));
+    }
+    return text;
+}
+
+// "name: message" of an Error as the handler sees it; plain values as String() shows them.
+static const char *describe(JSContext *ctx, JSValueConst error, size_t *len) {
+    const char *text = JS_ToCStringLen(ctx, len, error);
+    if (text == NULL) {
+        JS_FreeValue(ctx, JS_GetException(ctx));
+        *len = 0;
+    }
+    return text;
+}
+
+// The first "(handler:LINE:COLUMN)" of a stack.
+static void locate(const char *stack, int *line, int *column) {
+    const char *at = stack != NULL ? strstr(stack, "handler:") : NULL;
+    if (at == NULL || sscanf(at, "handler:%d:%d", line, column) != 2) {
+        *line = *column = 0;
+    }
+}
+
+static enum nx_guest_error classify(JSContext *ctx, JSValueConst error, const char *message) {
+    if (JS_IsNull(error)) {
+        return NX_GUEST_ERROR_MEMORY; // what QuickJS throws when it cannot even make an Error
+    }
+    if (!nx_qjs_is_error(error)) {
+        return NX_GUEST_ERROR_THROWN;
+    }
+    JSValue kind = JS_GetProperty(ctx, error, kind_atom);
+    int32_t value = NX_GUEST_ERROR_THROWN;
+    if (JS_IsNumber(kind)) {
+        JS_ToInt32(ctx, &value, kind);
+    } else if (message != NULL && strcmp(message, "InternalError: out of memory") == 0) {
+        value = NX_GUEST_ERROR_MEMORY;
+    } else if (message != NULL && strcmp(message, "InternalError: stack overflow") == 0) {
+        value = NX_GUEST_ERROR_STACK;
+    } else if (message != NULL && strcmp(message, "InternalError: interrupted") == 0) {
+        value = NX_GUEST_ERROR_INTERRUPTED;
+    }
+    JS_FreeValue(ctx, kind);
+    return (enum nx_guest_error)value;
+}
+
+void nx_report_error(JSContext *ctx, JSValue error) {
+    size_t message_len, stack_len = 0, detail_len = 0;
+    const char *message = describe(ctx, error, &message_len);
+    const char *stack = NULL, *detail = NULL;
+    const enum nx_guest_error kind = classify(ctx, error, message);
+    int line = 0, column = 0;
+    if (JS_IsObject(error)) {
+        stack = text_property(ctx, error, "stack", &stack_len);
+        locate(stack, &line, &column);
+        if (kind == NX_GUEST_ERROR_DENIED) {
+            detail = text_property(ctx, error, "capability", &detail_len);
+        } else if (kind == NX_GUEST_ERROR_CALL) {
+            detail = text_property(ctx, error, "code", &detail_len);
+        }
+    }
+    nx_host_error((int32_t)kind, message, message_len, stack, stack_len, detail, detail_len, line,
+                  column);
+    JS_FreeCString(ctx, message);
+    JS_FreeCString(ctx, stack);
+    JS_FreeCString(ctx, detail);
+    JS_FreeValue(ctx, error);
+}
+
+void nx_report_compile_error(JSContext *ctx) {
+    JSValue error = JS_GetException(ctx);
+    size_t len;
+    const char *message = describe(ctx, error, &len);
+    int32_t line = 0, column = 0;
+    JSValue value = JS_GetPropertyStr(ctx, error, "lineNumber");
+    JS_ToInt32(ctx, &line, value);
+    JS_FreeValue(ctx, value);
+    value = JS_GetPropertyStr(ctx, error, "columnNumber");
+    JS_ToInt32(ctx, &column, value);
+    JS_FreeValue(ctx, value);
+    const enum nx_guest_error kind = classify(ctx, error, message);
+    nx_host_error((int32_t)(kind == NX_GUEST_ERROR_THROWN ? NX_GUEST_ERROR_SYNTAX : kind), message,
+                  len, NULL, 0, NULL, 0, line, column);
+    JS_FreeCString(ctx, message);
+    JS_FreeValue(ctx, error);
+}
+
+void nx_report_plain(enum nx_guest_error kind, const char *message) {
+    nx_host_error((int32_t)kind, message, strlen(message), NULL, 0, NULL, 0, 0, 0);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// QuickJS with the few accessors to its internals that the public header does not offer. One
+// translation unit, so that nothing else of the glue depends on QuickJS's private structures.
+#include "quickjs.c"
+
+#include "qjs_unit.h"
+
+void nx_qjs_seed_random(JSContext *ctx, uint64_t seed) {
+    ctx->random_state = seed ? seed : 1; // xorshift's state must not be zero
+}
+
+void nx_qjs_set_first_line(int line) {
+    nx_line_origin = line - 1; // added by patches/0002-line-origin.patch
+}
+
+JSValue nx_qjs_new_private_symbol(JSContext *ctx) {
+    return JS_NewSymbolFromAtom(ctx, JS_ATOM_brand, JS_ATOM_TYPE_PRIVATE);
+}
+
+int nx_qjs_is_error(JSValueConst value) {
+    return JS_VALUE_GET_TAG(value) == JS_TAG_OBJECT &&
+           JS_VALUE_GET_OBJ(value)->class_id == JS_CLASS_ERROR;
+}
+
+int nx_qjs_same_program(JSValueConst a, JSValueConst b) {
+    if (JS_VALUE_GET_TAG(a) != JS_TAG_FUNCTION_BYTECODE ||
+        JS_VALUE_GET_TAG(b) != JS_TAG_FUNCTION_BYTECODE) {
+        return 0;
+    }
+    const JSFunctionBytecode *x = JS_VALUE_GET_PTR(a), *y = JS_VALUE_GET_PTR(b);
+    return x->byte_code_len == y->byte_code_len && x->cpool_count == y->cpool_count &&
+           x->var_count == y->var_count && x->closure_var_count == y->closure_var_count &&
+           memcmp(x->byte_code_buf, y->byte_code_buf, (size_t)x->byte_code_len) == 0;
+}

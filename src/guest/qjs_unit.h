@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Accessors to QuickJS internals (see qjs_unit.c).
+#ifndef NX_GUEST_QJS_UNIT_H
+#define NX_GUEST_QJS_UNIT_H
+
+#include <stdint.h>
+
+#include "quickjs.h"
+
+// Sets the state of Math.random's generator.
+void nx_qjs_seed_random(JSContext *ctx, uint64_t seed);
+
+// Sets the (1-based) line on which the next programs compiled start. May be 0 or less: lines count
+// on from there.
+void nx_qjs_set_first_line(int line);
+
+// A symbol that no reflection lists (as those of private class members).
+JSValue nx_qjs_new_private_symbol(JSContext *ctx);
+
+// Whether the value is a genuine Error object, without running any JavaScript.
+int nx_qjs_is_error(JSValueConst value);
+
+// Whether two compiled programs have the same top-level code (not their inner functions).
+int nx_qjs_same_program(JSValueConst a, JSValueConst b);
+
+#endif

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guest side: `$state`, an exotic object whose properties live with the host.
+//
+// A key is fetched on its first use and kept as an ordinary JavaScript value, so that reading and
+// changing a list runs at full speed. A direct write goes to the host at once. A nested write
+// (`$state.list.push(1)`) is found when the segment ends, by comparing the value's JSON with what
+// the host last saw; a value that may be read but not written is handed out behind a proxy that
+// throws at the very write (prelude.js). The host checks every call again; nothing here is trusted
+// by it.
+#include <stdlib.h>
+#include <string.h>
+
+#include "glue.h"
+
+struct entry {
+    JSAtom key;
+    JSValue value; // JS_UNINITIALIZED: known to be absent
+    char *json;    // what the host holds (or held when this segment began)
+    size_t json_len;
+    bool read_only;
+    bool stale; // kept from an earlier segment: ask the host before use
+};
+
+static JSClassID state_class_id;
+static JSValue read_only_wrapper;
+static struct entry *entries;
+static size_t entry_count, entry_capacity;
+
+static struct entry *find(JSAtom key) {
+    for (size_t i = 0; i < entry_count; i++) {
+        if (entries[i].key == key) {
+            return &entries[i];
+        }
+    }
+    return NULL;
+}
+
+static void entry_clear(JSContext *ctx, struct entry *e) {
+    JS_FreeValue(ctx, e->value);
+    e->value = JS_UNINITIALIZED;
+    free(e->json);
+    e->json = NULL;
+    e->json_len = 0;
+}
+
+static struct entry *find_or_add(JSContext *ctx, JSAtom key) {
+    struct entry *e = find(key);
+    if (e != NULL) {
+        return e;
+    }
+    if (entry_count == entry_capacity) {
+        const size_t capacity = entry_capacity == 0 ? 8 : entry_capacity * 2;
+        struct entry *grown = realloc(entries, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            JS_ThrowOutOfMemory(ctx);
+            return NULL;
+        }
+        entries = grown;
+        entry_capacity = capacity;
+    }
+    e = &entries[entry_count++];
+    *e = (struct entry){.key = JS_DupAtom(ctx, key), .value = JS_UNINITIALIZED};
+    return e;
+}
+
+static bool is_symbol(JSContext *ctx, JSAtom key) {
+    JSValue value = JS_AtomToValue(ctx, key);
+    const bool symbol = JS_IsSymbol(value);
+    JS_FreeValue(ctx, value);
+    return symbol;
+}
+
+static JSValue throw_status(JSContext *ctx, int32_t status, const char *prefix, const char *key,
+                            size_t key_len) {
+    if (status == NX_HOST_DENIED) {
+        return nx_throw_denied(ctx, prefix, key, key_len);
+    }
+    return nx_throw_host(ctx, status);
+}
+
+// Fetches the key's JSON into a malloc'ed, NUL-terminated buffer. Returns the host's status or
+// length; *json is NULL unless the key is present.
+static int32_t fetch(const char *key, size_t key_len, char **json) {
+    char small[256];
+    *json = NULL;
+    int32_t status = nx_host_state_get(key, key_len, small, sizeof(small));
+    if (status < 0) {
+        return status;
+    }
+    const size_t len = (size_t)(status & ~NX_STATE_READ_ONLY);
+    char *text = malloc(len + 1);
+    if (text == NULL) {
+        return NX_HOST_INVALID;
+    }
+    if (len <= sizeof(small)) {
+        memcpy(text, small, len);
+    } else {
+        status = nx_host_state_get(key, key_len, text, len);
+        if (status < 0) {
+            free(text);
+            return status;
+        }
+    }
+    text[len] = '\0';
+    *json = text;
+    return status;
+}
+
+// Brings the key's entry up to date. NULL with an exception pending when it may not be read.
+static struct entry *load(JSContext *ctx, JSAtom key) {
+    struct entry *e = find(key);
+    if (e != NULL && !e->stale) {
+        return e;
+    }
+    size_t key_len;
+    JSValue name = JS_AtomToString(ctx, key);
+    const char *text = JS_ToCStringLen(ctx, &key_len, name);
+    JS_FreeValue(ctx, name);
+    if (text == NULL) {
+        return NULL;
+    }
+    char *json;
+    const int32_t status = fetch(text, key_len, &json);
+    if (status < 0 && status != NX_HOST_ABSENT) {
+        throw_status(ctx, status, "state:read:", text, key_len);
+        JS_FreeCString(ctx, text);
+        return NULL;
+    }
+    JS_FreeCString(ctx, text);
+    e = find_or_add(ctx, key);
+    if (e == NULL) {
+        free(json);
+        return NULL;
+    }
+    const size_t len = json != NULL ? (size_t)(status & ~NX_STATE_READ_ONLY) : 0;
+    if (e->stale && json != NULL && e->json != NULL && len == e->json_len &&
+        memcmp(json, e->json, len) == 0) {
+        e->stale = false; // nobody else changed it: objects the handler holds stay the state's
+        free(json);
+        return e;
+    }
+    entry_clear(ctx, e);
+    e->stale = false;
+    if (json == NULL) {
+        return e;
+    }
+    e->json = json;
+    e->json_len = len;
+    e->read_only = (status & NX_STATE_READ_ONLY) != 0;
+    JSValue value = JS_ParseJSON(ctx, json, len, "$state");
+    if (e->read_only && JS_IsObject(value)) {
+        JSValue wrapped = JS_Call(ctx, read_only_wrapper, JS_UNDEFINED, 2,
+                                  (JSValueConst[]){value, JS_AtomToString(ctx, key)});
+        JS_FreeValue(ctx, value);
+        value = wrapped;
+    }
+    if (JS_IsException(value)) {
+        return NULL;
+    }
+    e->value = value;
+    return e;
+}
+
+static JSValue state_get(JSContext *ctx, JSValueConst object, JSAtom key, JSValueConst receiver) {
+    (void)object;
+    (void)receiver;
+    struct entry *e = find(key);
+    if (e == NULL || e->stale) {
+        if (is_symbol(ctx, key)) {
+            return JS_UNDEFINED;
+        }
+        e = load(ctx, key);
+    }
+    if (e == NULL) {
+        return JS_EXCEPTION;
+    }
+    return JS_IsUninitialized(e->value) ? JS_UNDEFINED : JS_DupValue(ctx, e->value);
+}
+
+// After the host took a write: the handler reads its own value back, if it may read the key at all.
+static int keep_written(JSContext *ctx, JSAtom key, JSValueConst value, const char *json,
+                        size_t json_len, bool readable) {
+    struct entry *e = find_or_add(ctx, key);
+    char *copy = e != NULL ? malloc(json_len + 1) : NULL;
+    if (copy == NULL) {
+        JS_ThrowOutOfMemory(ctx);
+        return -1;
+    }
+    memcpy(copy, json, json_len + 1);
+    entry_clear(ctx, e);
+    e->json = copy;
+    e->json_len = json_len;
+    e->read_only = false;
+    e->stale = !readable;
+    e->value = readable ? JS_DupValue(ctx, value) : JS_UNINITIALIZED;
+    return 1;
+}
+
+// Writes one key. 1, or -1 with an exception pending.
+static int write_key(JSContext *ctx, JSAtom key, JSValueConst value) {
+    const char *json;
+    size_t json_len;
+    if (nx_json_text(ctx, value, &json, &json_len) < 0) {
+        return -1;
+    }
+    if (json == NULL) {
+        JS_ThrowTypeError(ctx, "a state value must be representable as JSON");
+        return -1;
+    }
+    size_t key_len;
+    JSValue name = JS_AtomToString(ctx, key);
+    const char *text = JS_ToCStringLen(ctx, &key_len, name);
+    JS_FreeValue(ctx, name);
+    int32_t status =
+        text == NULL ? NX_HOST_INVALID : nx_host_state_set(text, key_len, json, json_len);
+    int result = -1;
+    if (status >= 0) {
+        result = keep_written(ctx, key, value, json, json_len, status != NX_STATE_WRITE_ONLY);
+    } else if (text != NULL) {
+        throw_status(ctx, status, "state:write:", text, key_len);
+    }
+    JS_FreeCString(ctx, text);
+    JS_FreeCString(ctx, json);
+    return result;
+}
+
+static int state_set(JSContext *ctx, JSValueConst object, JSAtom key, JSValueConst value,
+                     JSValueConst receiver, int flags) {
+    (void)object;
+    (void)receiver;
+    (void)flags;
+    if (is_symbol(ctx, key)) {
+        JS_ThrowTypeError(ctx, "a state key must be a string");
+        return -1;
+    }
+    return write_key(ctx, key, value);
+}
+
+static int state_define(JSContext *ctx, JSValueConst object, JSAtom key, JSValueConst value,
+                        JSValueConst getter, JSValueConst setter, int flags) {
+    (void)getter;
+    (void)setter;
+    if ((flags & (JS_PROP_HAS_GET | JS_PROP_HAS_SET)) != 0 || (flags & JS_PROP_HAS_VALUE) == 0) {
+        JS_ThrowTypeError(ctx, "a state key holds a plain value");
+        return -1;
+    }
+    return state_set(ctx, object, key, value, object, flags);
+}
+
+static int state_delete(JSContext *ctx, JSValueConst object, JSAtom key) {
+    (void)object;
+    if (is_symbol(ctx, key)) {
+        return 1;
+    }
+    size_t key_len;
+    JSValue name = JS_AtomToString(ctx, key);
+    const char *text = JS_ToCStringLen(ctx, &key_len, name);
+    JS_FreeValue(ctx, name);
+    if (text == NULL) {
+        return -1;
+    }
+    const int32_t status = nx_host_state_delete(text, key_len);
+    if (status < 0) {
+        throw_status(ctx, status, "state:write:", text, key_len);
+    } else {
+        struct entry *e = find(key);
+        if (e != NULL) {
+            entry_clear(ctx, e);
+            e->stale = true; // a later read asks the host, which checks the read grant
+        }
+    }
+    JS_FreeCString(ctx, text);
+    return status < 0 ? -1 : 1;
+}
+
+static int state_has(JSContext *ctx, JSValueConst object, JSAtom key) {
+    (void)object;
+    if (is_symbol(ctx, key)) {
+        return 0;
+    }
+    size_t key_len;
+    JSValue name = JS_AtomToString(ctx, key);
+    const char *text = JS_ToCStringLen(ctx, &key_len, name);
+    JS_FreeValue(ctx, name);
+    if (text == NULL) {
+        return -1;
+    }
+    const int32_t status = nx_host_state_has(text, key_len);
+    if (status < 0) {
+        throw_status(ctx, status, "state:read:", text, key_len);
+    }
+    JS_FreeCString(ctx, text);
+    return status < 0 ? -1 : status != 0;
+}
+
+static int state_get_own(JSContext *ctx, JSPropertyDescriptor *desc, JSValueConst object,
+                         JSAtom key) {
+    (void)object;
+    if (is_symbol(ctx, key)) {
+        return 0;
+    }
+    struct entry *e = load(ctx, key);
+    if (e == NULL) {
+        return -1;
+    }
+    if (JS_IsUninitialized(e->value)) {
+        return 0;
+    }
+    if (desc != NULL) {
+        desc->flags = JS_PROP_ENUMERABLE | JS_PROP_CONFIGURABLE | JS_PROP_WRITABLE;
+        desc->value = JS_DupValue(ctx, e->value);
+        desc->getter = desc->setter = JS_UNDEFINED;
+    }
+    return 1;
+}
+
+static int state_own_names(JSContext *ctx, JSPropertyEnum **names, uint32_t *count,
+                           JSValueConst object) {
+    (void)object;
+    *names = NULL;
+    *count = 0;
+    const int32_t needed = nx_host_state_keys(NULL, 0);
+    if (needed < 0) {
+        throw_status(ctx, needed, "state:read:", "*", 1);
+        return -1;
+    }
+    // Each key takes at least its length word, which bounds their number. One spare element keeps
+    // the allocation from being empty.
+    char *list = js_malloc(ctx, (size_t)needed + 1);
+    JSPropertyEnum *out = js_mallocz(ctx, ((size_t)needed / 4 + 1) * sizeof(*out));
+    if (list == NULL || out == NULL || nx_host_state_keys(list, (size_t)needed) != needed) {
+        js_free(ctx, list);
+        js_free(ctx, out);
+        return -1;
+    }
+    uint32_t n = 0;
+    for (size_t at = 0; at + 4 <= (size_t)needed;) {
+        uint32_t len;
+        memcpy(&len, list + at, 4);
+        out[n].is_enumerable = 1;
+        out[n].atom = JS_NewAtomLen(ctx, list + at + 4, len);
+        at += 4 + (size_t)len;
+        n++;
+    }
+    js_free(ctx, list);
+    *names = out;
+    *count = n;
+    return 0;
+}
+
+static JSClassExoticMethods state_methods = {
+    .get_own_property = state_get_own,
+    .get_own_property_names = state_own_names,
+    .delete_property = state_delete,
+    .define_own_property = state_define,
+    .has_property = state_has,
+    .get_property = state_get,
+    .set_property = state_set,
+};
+
+static const JSClassDef state_class = {"State", .exotic = &state_methods};
+
+int nx_state_init(JSContext *ctx, JSValue *state_object, JSValue read_only) {
+    read_only_wrapper = read_only;
+    JS_NewClassID(&state_class_id);
+    if (JS_NewClass(JS_GetRuntime(ctx), state_class_id, &state_class) < 0) {
+        return -1;
+    }
+    *state_object = JS_NewObjectProtoClass(ctx, JS_NULL, state_class_id);
+    return JS_IsException(*state_object) ? -1 : 0;
+}
+
+// Whether `json` (other than the kept text) is the same value as the kept text once that is printed
+// the way QuickJS prints: the host's text may be formatted differently.
+static bool same_value(JSContext *ctx, const struct entry *e, const char *json, size_t len) {
+    JSValue kept = JS_ParseJSON(ctx, e->json, e->json_len, "$state");
+    const char *text = NULL;
+    size_t text_len = 0;
+    bool same = false;
+    if (!JS_IsException(kept) && nx_json_text(ctx, kept, &text, &text_len) == 0 && text != NULL) {
+        same = text_len == len && memcmp(text, json, len) == 0;
+    }
+    JS_FreeCString(ctx, text);
+    JS_FreeValue(ctx, kept);
+    return same;
+}
+
+int nx_state_flush(JSContext *ctx) {
+    for (size_t i = 0; i < entry_count; i++) {
+        if (entries[i].stale || entries[i].read_only || !JS_IsObject(entries[i].value)) {
+            continue;
+        }
+        const char *json;
+        size_t len;
+        JSValue value = JS_DupValue(ctx, entries[i].value);
+        const int failed = nx_json_text(ctx, value, &json, &len);
+        if (failed < 0) {
+            JS_FreeValue(ctx, value);
+            return -1;
+        }
+        const struct entry *e = &entries[i]; // only now: a toJSON may have grown the array
+        const bool changed = json == NULL || e->json == NULL || len != e->json_len ||
+                             memcmp(json, e->json, len) != 0;
+        const bool write =
+            changed && (json == NULL || e->json == NULL || !same_value(ctx, e, json, len));
+        JS_FreeCString(ctx, json);
+        const int status = write ? write_key(ctx, e->key, value) : 0;
+        JS_FreeValue(ctx, value);
+        if (status < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+void nx_state_new_segment(void) {
+    for (size_t i = 0; i < entry_count; i++) {
+        entries[i].stale = true;
+    }
+}
