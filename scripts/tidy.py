@@ -32,7 +32,7 @@ def common_key():
     key = hashlib.sha256(subprocess.run(["clang-tidy", "--version"], check=True,
                                         capture_output=True).stdout)
     headers = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.h"))
-    for path in [ROOT / ".clang-tidy", *sorted(headers)]:
+    for path in [ROOT / ".clang-tidy", ROOT / "tests/.clang-tidy", *sorted(headers)]:
         key.update(path.read_bytes())
     return key.digest()
 
