@@ -24,6 +24,9 @@
 // Identifiers of state keys, tools, args.
 #define NX_MAX_IDENTIFIER_BYTES        64
 #define NX_MAX_PANEL_ID_BYTES          128
+// Characters (code points) of a panel's title and description.
+#define NX_MAX_TITLE_CHARS             128
+#define NX_MAX_DESCRIPTION_CHARS       1024
 // A panel as JSON: escaping at most doubles ordinary NXML source.
 #define NX_MAX_PANEL_JSON_BYTES        (2 * 1024 * 1024)
 // The View as JSON text: escaping can make six bytes of one, and each node adds its frame.
@@ -89,6 +92,8 @@
 #define NX_PANEL_INSTANCE_SHARE        4
 // Panels being compiled or mounted: each holds its definition and compile requests.
 #define NX_MAX_CREATIONS               256
+// Compilations one panel has under way: keeps a panel of many tools from filling the pool's queue.
+#define NX_COMPILE_WINDOW              8
 // The server itself, metrics, audit, and one to spare.
 #define NX_MAX_OBSERVERS               4
 // A client's id for a request; UUIDs and trace ids fit well.
