@@ -200,6 +200,7 @@ static void files_without_a_size_are_limited(void **state) {
     assert_non_null(strstr(out.data, "VmRSS"));
     nx_buf_free(&out);
     assert_int_equal(nx_fd_read_file("/proc/self/status", 10, &out, &err), NX_E_LIMIT);
+    assert_non_null(strstr(err.message, "larger than 10 bytes"));
     assert_null(out.data);
 }
 

@@ -189,13 +189,18 @@ static void long_message_leaves_room_for_fields(void **state) {
     char *text = malloc(NX_MAX_LOG_LINE_BYTES + 1);
     assert_non_null(text);
     memset(text, 'x', NX_MAX_LOG_LINE_BYTES);
-    text[NX_MAX_LOG_LINE_BYTES] = '\0';
     nx_log_configure(pair[0], NX_LOG_INFO, false);
-    nx_log(NX_LOG_INFO, "c", text, NX_LOG_FIELDS(NX_LOG_STR("requestId", "r1")));
-    struct nx_span object = next_object();
-    assert_member(object, "requestId", "\"r1\"");
-    assert_member(object, "component", "\"c\"");
-    assert_member(object, "truncated", "true");
+    // Among them lengths that alone would leave no room for the members behind the message.
+    for (size_t len = NX_MAX_LOG_LINE_BYTES - 400; len <= NX_MAX_LOG_LINE_BYTES; len++) {
+        text[len] = '\0';
+        nx_log(NX_LOG_INFO, "c", text, NX_LOG_FIELDS(NX_LOG_STR("requestId", "r1")));
+        if (len < NX_MAX_LOG_LINE_BYTES)
+            text[len] = 'x';
+        struct nx_span object = next_object();
+        assert_member(object, "requestId", "\"r1\"");
+        assert_member(object, "component", "\"c\"");
+        assert_member(object, "truncated", "true");
+    }
     free(text);
 }
 
