@@ -98,6 +98,14 @@ static void put_text(struct line *l, const char *key, const char *value) {
     }
 }
 
+// Adds the message, which may fill half the line, so that the fields that place it stay.
+static void put_message(struct line *l, const char *key, const char *msg) {
+    size_t most = l->text.max_bytes;
+    l->text.max_bytes = NX_MAX_LOG_LINE_BYTES / 2;
+    put_text(l, key, msg);
+    l->text.max_bytes = most;
+}
+
 static void put_number(struct line *l, const char *key, int64_t value) {
     struct nx_buf *b = &l->text;
     size_t start = b->len;
@@ -114,7 +122,7 @@ static void put_pretty_head(struct line *l, enum nx_log_level level, const char 
     nx_buf_printf(&l->text, "%s %-5s", time, level_names[level]);
     if (component)
         nx_buf_printf(&l->text, " %.*s:", NX_MAX_IDENTIFIER_BYTES, component);
-    put_text(l, NULL, msg);
+    put_message(l, NULL, msg);
 }
 
 static void put_json_head(struct line *l, enum nx_log_level level, const char *component,
@@ -122,7 +130,7 @@ static void put_json_head(struct line *l, enum nx_log_level level, const char *c
     nx_buf_append_char(&l->text, '{');
     put_text(l, "time", time);
     put_text(l, "level", level_names[level]);
-    put_text(l, "msg", msg);
+    put_message(l, "msg", msg);
     if (component)
         put_text(l, "component", component);
 }
@@ -135,13 +143,11 @@ void nx_log(enum nx_log_level level, const char *component, const char *msg,
     struct line l;
     size_t tail = config.pretty ? sizeof pretty_cut_end : sizeof json_cut_end;
     l.cut = false;
-    // A long message may take half the line, so that the fields that identify it stay.
     l.text = (struct nx_buf){
-        .data = l.bytes, .cap = sizeof l.bytes, .max_bytes = NX_MAX_LOG_LINE_BYTES / 2};
+        .data = l.bytes, .cap = sizeof l.bytes, .max_bytes = NX_MAX_LOG_LINE_BYTES - tail};
     char time[25];
     nx_clock_rfc3339(nx_clock_wall_ms(), time);
     (config.pretty ? put_pretty_head : put_json_head)(&l, level, component, msg ? msg : "", time);
-    l.text.max_bytes = NX_MAX_LOG_LINE_BYTES - tail;
     for (const struct nx_log_field *f = fields; f && f->key; f++) {
         if (f->text)
             put_text(&l, f->key, f->text);
