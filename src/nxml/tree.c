@@ -205,6 +205,8 @@ static void read_end_tag(struct builder *b) {
     if (nx_cursor_at(c, ">"))
         nx_cursor_advance(c, 1);
 
+    if (name.len == 0)
+        return; // reported
     struct nx_elem *e = b->open;
     while (e && !nx_span_eq(e->name, name))
         e = e->parent;
