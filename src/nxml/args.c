@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Binding a call's arguments to a tool's declarations. On every trigger: no tree, no allocation
-// besides the output.
+// Binding a call's arguments to a tool's declarations. On every trigger: no tree, and no memory
+// but the output's (and that of keys written with escapes, which nobody writes).
 #include "base/json.h"
 #include "base/limits.h"
 #include "nxml/lexer.h"
@@ -14,28 +14,35 @@ struct binding {
     bool refused;                            // err is set
 };
 
-// Whether the escaped key `raw` reads `name`.
-static bool key_is(struct nx_span raw, struct nx_span name) {
-    if (nx_span_eq(raw, name))
-        return true;
-    if (raw.len <= name.len || !memchr(raw.data, '\\', raw.len))
-        return false;
-    struct nx_buf plain;
-    nx_buf_init(&plain, raw.len);
-    bool same = nx_json_unescape(&plain, raw) == 0 && nx_span_eq(nx_buf_span(&plain), name);
-    nx_buf_free(&plain);
-    return same;
+// Puts `value` where the argument `name` has its place; whether there is one.
+static bool bind_value(struct binding *b, struct nx_span name, struct nx_span value) {
+    for (size_t i = 0; i < b->tool->arg_count; i++) {
+        if (nx_span_eq(name, nx_span_str(b->tool->args[i].name))) {
+            b->values[i] = value; // of a key given twice the last counts, as in JSON.parse
+            return true;
+        }
+    }
+    return false;
 }
 
 static int bind_member(void *user, struct nx_span raw_key, struct nx_span value) {
     struct binding *b = user;
-    for (size_t i = 0; i < b->tool->arg_count; i++) {
-        if (key_is(raw_key, nx_span_str(b->tool->args[i].name))) {
-            b->values[i] = value; // of a key given twice the last counts, as in JSON.parse
-            return 0;
-        }
+    bool bound = false;
+    int status = 0;
+    if (raw_key.len && memchr(raw_key.data, '\\', raw_key.len)) {
+        struct nx_buf plain;
+        nx_buf_init(&plain, NX_MAX_IDENTIFIER_BYTES); // a longer key is no argument's
+        status = nx_json_unescape(&plain, raw_key);
+        bound = status == 0 && bind_value(b, nx_buf_span(&plain), value);
+        nx_buf_free(&plain);
+    } else {
+        bound = bind_value(b, raw_key, value);
     }
+    if (bound)
+        return 0;
     b->refused = true;
+    if (status == NX_E_NOMEM)
+        return nx_error_set(b->err, NX_E_NOMEM, "out of memory");
     return nx_error_set(b->err, NX_E_INVALID, "unknown argument '%.*s'", nx_quote_len(raw_key),
                         raw_key.data);
 }
@@ -47,7 +54,8 @@ static int append_arg(struct binding *b, size_t i, struct nx_buf *out) {
     enum nx_value_type type;
     if (value.len) {
         if (!nx_json_value_type(value, &type) || type != arg->type)
-            return nx_error_set(b->err, NX_E_INVALID, "argument '%s' must be a %s", arg->name,
+            return nx_error_set(b->err, NX_E_INVALID, "argument '%s' must be %s %s", arg->name,
+                                arg->type == NX_TYPE_OBJECT ? "an" : "a",
                                 nx_value_type_name(arg->type));
     } else if (arg->default_json) {
         value = nx_span_str(arg->default_json);
@@ -83,6 +91,8 @@ int nx_tool_bind_args(const struct nx_tool_def *tool, struct nx_span args, struc
         nx_buf_append_span(out, args);
     }
     if (out->failed)
-        return nx_error_set(err, out->failed, "the arguments are too large");
+        return nx_error_set(err, out->failed, "%s",
+                            out->failed == NX_E_NOMEM ? "out of memory"
+                                                      : "the arguments are too large");
     return 0;
 }

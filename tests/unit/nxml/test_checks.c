@@ -9,8 +9,8 @@
 
 static void test_duplicates(void **state) {
     (void)state;
-    expect_error(DATA("<State name='a'/>\n<State name='b'/><State name='a'/>"), "DUPLICATE_STATE", 2,
-                 18);
+    expect_error(DATA("<State name='a'/>\n<State name='b'/><State name='a'/>"), "DUPLICATE_STATE",
+                 2, 18);
     expect_error(DATA("<State name='a'/>\n<Computed name='a' value='1'/>"), "DUPLICATE_STATE", 2,
                  27);
     expect_valid(DATA("<State name='a'/><State name='A'/><Computed name='b' value='1'/>"));
@@ -64,9 +64,9 @@ static void test_other_references(void **state) {
 
 static void test_extension_use(void **state) {
     (void)state;
-#define USING(code)    LOGIC("<Tool name='t'>\n<Handler>" code "</Handler></Tool>")
-#define DECLARED(code) LOGIC("<Extension name='nexus.time'/><Tool name='t'>\n<Handler>" code       \
-                             "</Handler></Tool>")
+#define USING(code) LOGIC("<Tool name='t'>\n<Handler>" code "</Handler></Tool>")
+#define DECLARED(code)                                                                             \
+    LOGIC("<Extension name='nexus.time'/><Tool name='t'>\n<Handler>" code "</Handler></Tool>")
     expect_error(USING("\n  await $ext.time.now()"), NO_EXT, 3, 9);
     expect_valid(DECLARED("\n  await $ext.time.now()"));
     expect_error(USING("$ext['time'].now()"), NO_EXT, 2, 10);
@@ -77,7 +77,8 @@ static void test_extension_use(void **state) {
     expect_error(USING("a = b / c; \"/\"; $ext.time"), NO_EXT, 2, 26);
     expect_error(USING("<![CDATA[a; $ext.time]]>"), NO_EXT, 2, 22);
     // What only looks like use.
-    expect_valid(USING("'$ext.time'; \"\\\"$ext.time\"; `$ext.time`; /* $ext.time */ // $ext.time"));
+    expect_valid(
+        USING("'$ext.time'; \"\\\"$ext.time\"; `$ext.time`; /* $ext.time */ // $ext.time"));
     expect_valid(USING("/[/'] $ext.time/.test(s); return /$ext.time/"));
     expect_valid(USING("a.$ext.time; my$ext.time; $ext[name]; const e = $ext"));
     // In the mount handler as well.
@@ -98,7 +99,8 @@ static void test_extension_capabilities(void **state) {
     expect_valid(LOGIC("<Capabilities><Capability type='ext' scope='*'/></Capabilities>"));
 }
 
-// ---- Capabilities --------------------------------------------------------------------------------
+// ---- Capabilities
+// --------------------------------------------------------------------------------
 
 #define CAPS(inside) LOGIC("<Extension name='http'/><Capabilities>\n" inside "</Capabilities>")
 
@@ -163,7 +165,8 @@ static void test_own_capabilities_replace(void **state) {
     parsed_free(&r);
 }
 
-// ---- Warnings ------------------------------------------------------------------------------------
+// ---- Warnings
+// ------------------------------------------------------------------------------------
 
 static void test_unused_states(void **state) {
     (void)state;

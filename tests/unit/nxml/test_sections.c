@@ -93,10 +93,21 @@ static void test_bad_states(void **state) {
 
 static void test_identifiers(void **state) {
     (void)state;
-    static const char *const bad[] = {"", "1a", "a-b", "a b", "a.b", "__proto__", "\xC3\xA4",
+    static const char *const bad[] = {"",
+                                      "1a",
+                                      "a-b",
+                                      "a b",
+                                      "a.b",
+                                      "__proto__",
+                                      "\xC3\xA4",
                                       "a2345678901234567890123456789012345678901234567890123456789"
                                       "01234X"};
-    static const char *const good[] = {"a", "_", "$x", "A9", "constructor", "__proto",
+    static const char *const good[] = {"a",
+                                       "_",
+                                       "$x",
+                                       "A9",
+                                       "constructor",
+                                       "__proto",
                                        "a2345678901234567890123456789012345678901234567890123456789"
                                        "01234"};
     char source[256];
@@ -152,13 +163,13 @@ static void test_extensions(void **state) {
 
 static void test_tools(void **state) {
     (void)state;
-    struct parsed r = parse_valid(
-        LOGIC("<Tool name='go' description='D' trigger='interval:5s' timeoutMs='250'>"
-              "<Arg name='n' type='number' default='5' description='N'/>"
-              "<Arg name='s' required='false'/><Handler>x</Handler></Tool>"
-              "<Tool name='bare'><Handler>y</Handler></Tool>"
-              "<Lifecycle on='mount'><Handler>m</Handler></Lifecycle>"
-              "<Lifecycle on='unmount'><Handler>u</Handler></Lifecycle>"));
+    struct parsed r =
+        parse_valid(LOGIC("<Tool name='go' description='D' trigger='interval:5s' timeoutMs='250'>"
+                          "<Arg name='n' type='number' default='5' description='N'/>"
+                          "<Arg name='s' required='false'/><Handler>x</Handler></Tool>"
+                          "<Tool name='bare'><Handler>y</Handler></Tool>"
+                          "<Lifecycle on='mount'><Handler>m</Handler></Lifecycle>"
+                          "<Lifecycle on='unmount'><Handler>u</Handler></Lifecycle>"));
     const struct nx_tool_def *t = nx_panel_def_find_tool(r.def, nx_span_str("go"));
     assert_ptr_equal(t, &r.def->tools[0]);
     assert_string_equal(t->description, "D");
@@ -233,13 +244,34 @@ static void test_triggers(void **state) {
     expect_trigger("event:job:*", NX_TRIGGER_EVENT, 0, "job:*");
     expect_trigger("state:k", NX_TRIGGER_STATE, 0, "k");
     static const char *const bad[] = {
-        "",                 "auto",           "Manual",          "manual:x",      "interval",
-        "interval:",        "interval:5",     "interval:s",      "interval:-5s",  "interval:9ms",
-        "interval:745h",    "interval:99999999999999999999ms",   "interval:5 s",  "cron:",
-        "cron:* * * *",     "cron:* * * * * *", "cron:60 * * * *", "cron:* 24 * * *",
-        "cron:* * 0 * *",   "cron:* * * 13 *", "cron:* * * * 8", "cron:5-1 * * * *",
-        "cron:*/0 * * * *", "cron:1/2 * * * *", "cron:1,,2 * * * *", "cron:a * * * *",
-        "event:",           "state:",
+        "",
+        "auto",
+        "Manual",
+        "manual:x",
+        "interval",
+        "interval:",
+        "interval:5",
+        "interval:s",
+        "interval:-5s",
+        "interval:9ms",
+        "interval:745h",
+        "interval:99999999999999999999ms",
+        "interval:5 s",
+        "cron:",
+        "cron:* * * *",
+        "cron:* * * * * *",
+        "cron:60 * * * *",
+        "cron:* 24 * * *",
+        "cron:* * 0 * *",
+        "cron:* * * 13 *",
+        "cron:* * * * 8",
+        "cron:5-1 * * * *",
+        "cron:*/0 * * * *",
+        "cron:1/2 * * * *",
+        "cron:1,,2 * * * *",
+        "cron:a * * * *",
+        "event:",
+        "state:",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char source[256];

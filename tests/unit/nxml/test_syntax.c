@@ -63,11 +63,8 @@ static void test_several_errors(void **state) {
         const char *code;
         uint32_t line, column;
     } expected[] = {
-        {"INVALID_ATTRIBUTE", 1, 17},
-        {"INVALID_IDENTIFIER", 3, 18},
-        {"UNKNOWN_ELEMENT", 4, 5},
-        {"INVALID_SYNTAX", 5, 5},
-        {"INVALID_SYNTAX", 6, 3},
+        {"INVALID_ATTRIBUTE", 1, 17}, {"INVALID_IDENTIFIER", 3, 18}, {"UNKNOWN_ELEMENT", 4, 5},
+        {"INVALID_SYNTAX", 5, 5},     {"INVALID_SYNTAX", 6, 3},
     };
     assert_int_equal(r.status, NX_E_INVALID);
     assert_int_equal(r.diags.count, 5);
@@ -157,7 +154,8 @@ static void test_bad_handler_bodies(void **state) {
     expect_error(TOOL("<Handler>\n<![CDATA[a]]><![CDATA[b]]></Handler>"), ERR, 2, 14);
 }
 
-// ---- Caps ----------------------------------------------------------------------------------------
+// ---- Caps
+// ----------------------------------------------------------------------------------------
 
 // `open` `depth` times, `middle` `count` times, `close` `depth` times, as one source.
 static struct parsed parse_repeated(const char *open, const char *middle, const char *close,
@@ -230,11 +228,16 @@ static void test_diagnostics_cap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_minimal_panels),    cmocka_unit_test(test_documents_that_are_none),
-        cmocka_unit_test(test_broken_tags),       cmocka_unit_test(test_several_errors),
-        cmocka_unit_test(test_attribute_values),  cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_handler_bodies),    cmocka_unit_test(test_bad_handler_bodies),
-        cmocka_unit_test(test_caps),              cmocka_unit_test(test_attribute_cap),
+        cmocka_unit_test(test_minimal_panels),
+        cmocka_unit_test(test_documents_that_are_none),
+        cmocka_unit_test(test_broken_tags),
+        cmocka_unit_test(test_several_errors),
+        cmocka_unit_test(test_attribute_values),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_handler_bodies),
+        cmocka_unit_test(test_bad_handler_bodies),
+        cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_attribute_cap),
         cmocka_unit_test(test_diagnostics_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

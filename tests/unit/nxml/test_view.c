@@ -25,11 +25,12 @@ static void expect_attr(const char *attr, const char *json) {
 
 static void test_tree(void **state) {
     (void)state;
-    expect_view("<Layout id='r'><!-- c --><Text>\n Hi &lt; <![CDATA[<b> ]]></Text>\n<Chart/></Layout>",
-                "{\"type\":\"Layout\",\"attributes\":{\"id\":\"r\"},\"children\":["
-                "{\"type\":\"Text\",\"attributes\":{},\"children\":[{\"text\":\"Hi <\"},"
-                "{\"text\":\"<b>\"}]},"
-                "{\"type\":\"Chart\",\"attributes\":{},\"children\":[]}]}");
+    expect_view(
+        "<Layout id='r'><!-- c --><Text>\n Hi &lt; <![CDATA[<b> ]]></Text>\n<Chart/></Layout>",
+        "{\"type\":\"Layout\",\"attributes\":{\"id\":\"r\"},\"children\":["
+        "{\"type\":\"Text\",\"attributes\":{},\"children\":[{\"text\":\"Hi <\"},"
+        "{\"text\":\"<b>\"}]},"
+        "{\"type\":\"Chart\",\"attributes\":{},\"children\":[]}]}");
 }
 
 static void test_attributes(void **state) {
