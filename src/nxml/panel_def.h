@@ -70,7 +70,9 @@ enum nx_trigger_kind {
 struct nx_trigger_def {
     enum nx_trigger_kind kind;
     uint32_t interval_ms; // NX_TRIGGER_INTERVAL
-    char *pattern;        // cron's five fields, event name or glob, or state key; NULL otherwise
+    // Cron's five fields with one space between, event name or glob, or state key; NULL otherwise.
+    // Cron fields are numbers only: `*`, `n`, `n-m`, lists of those, `/step` after `*` and `n-m`.
+    char *pattern;
 };
 
 // One piece of handler code with the grants it runs under.
@@ -109,8 +111,10 @@ struct nx_panel_def {
     struct nx_tool_def *tools;
     size_t tool_count;
     struct nx_handler_def *mount, *unmount; // NULL if absent
-    char *view_json;                        // the View tree as JSON text, NULL if none
-    char *metadata_json;                    // JSON panels' metadata, NULL if none
+    // The View's root as JSON text, NULL if none. A node is {"type","attributes","children"} or
+    // {"text"}; an attribute's value is a string, or {"$bind": expression} where it was `{…}`.
+    char *view_json;
+    char *metadata_json;      // JSON panels' metadata, NULL if none
     char *initial_state_json; // object text: JSON panels' initialState, or the States' defaults
 };
 
@@ -163,8 +167,10 @@ bool nx_panel_id_valid(struct nx_span id);
 
 // Validates an arguments object (JSON text that passed nx_json_scan) against the tool's <Arg>
 // declarations and appends the object to pass on, defaults filled in, to `out`. A tool that
-// declares none takes any object unchanged; an empty `args` span counts as `{}`. NX_E_INVALID names
-// the missing, unknown or mistyped argument. Needs nothing but base (hot path: no tree is built).
+// declares none takes any object unchanged; an empty `args` span counts as `{}`. A missing argument
+// with a default gets it, required or not. NX_E_INVALID names the missing, unknown or mistyped
+// argument; NX_E_LIMIT and NX_E_NOMEM come from `out`, which then holds a useless part. Needs
+// nothing but base (hot path: no tree is built).
 int nx_tool_bind_args(const struct nx_tool_def *tool, struct nx_span args, struct nx_buf *out,
                       struct nx_error *err);
 

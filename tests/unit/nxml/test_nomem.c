@@ -145,6 +145,9 @@ static void test_sources(void **state) {
     expect_valid(nxml_source);
     expect_valid(json_source);
     expect_valid(wrapped_source);
+    struct parsed r = parse(broken_source);
+    assert_int_equal(r.diags.errors, 3);
+    parsed_free(&r);
 }
 
 int main(void) {

@@ -2,7 +2,8 @@
 // The elements of <Data>, <Logic> and <View>: what they mean and what they refuse.
 #include "nxml_test.h"
 
-#define ATTR "INVALID_ATTRIBUTE"
+#define ATTR     "INVALID_ATTRIBUTE"
+#define CHARS_64 "a234567890123456789012345678901234567890123456789012345678901234"
 
 static void test_panel_attributes(void **state) {
     (void)state;
@@ -93,23 +94,9 @@ static void test_bad_states(void **state) {
 
 static void test_identifiers(void **state) {
     (void)state;
-    static const char *const bad[] = {"",
-                                      "1a",
-                                      "a-b",
-                                      "a b",
-                                      "a.b",
-                                      "__proto__",
-                                      "\xC3\xA4",
-                                      "a2345678901234567890123456789012345678901234567890123456789"
-                                      "01234X"};
-    static const char *const good[] = {"a",
-                                       "_",
-                                       "$x",
-                                       "A9",
-                                       "constructor",
-                                       "__proto",
-                                       "a2345678901234567890123456789012345678901234567890123456789"
-                                       "01234"};
+    static const char *const bad[] = {"",    "1a",        "a-b",      "a b",
+                                      "a.b", "__proto__", "\xC3\xA4", CHARS_64 "X"};
+    static const char *const good[] = {"a", "_", "$x", "A9", "constructor", "__proto", CHARS_64};
     char source[256];
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         snprintf(source, sizeof source, DATA("<State name='%s'/>"), bad[i]);
