@@ -51,6 +51,9 @@
 #define NX_MAX_MEMORY_LIMIT_MB         1024
 #define NX_DEFAULT_STACK_LIMIT_KB      1024
 #define NX_MAX_STACK_LIMIT_KB          4096
+// The most that settings may allow one execution: past it a single one could fill the kernel.
+#define NX_MAX_EXECUTION_COUNT         1000000
+#define NX_MAX_EXECUTION_KB            16384
 #define NX_DEFAULT_MAX_HOST_CALLS      1000
 #define NX_DEFAULT_MAX_STATE_MUTATIONS 1000
 #define NX_DEFAULT_MAX_EVENTS          100
@@ -69,8 +72,33 @@
 #define NX_MAX_FRAME_BYTES             (32u * 1024 * 1024)
 #define NX_MAX_WORKERS                 256
 #define NX_DEFAULT_MAX_INSTANCES       256
+#define NX_DEFAULT_MIN_INSTANCES       2
+#define NX_MAX_INSTANCES               4096
 // Bytecode of one handler; QuickJS bytecode is about the size of its source.
 #define NX_MAX_BYTECODE_BYTES          (4 * 1024 * 1024)
+// Between asking the guest to stop and stopping it: enough for an ordinary loop to reach its next
+// poll and say where it was, well inside the watchdog's grace.
+#define NX_HARD_DEADLINE_GRACE_MS      10
+// What loading a handler changes in linear memory: its bytecode, copied, and the heap around it.
+#define NX_MAX_SNAPSHOT_BYTES          ((size_t)8 * 1024 * 1024)
+// Runs of private pages remembered for one instance; more scattered ones are dropped, not copied.
+#define NX_MAX_DIRTY_RUNS              1024
+// Pages an instance at rest keeps for itself (2 MiB): copying more back costs as much as new
+// faults.
+#define NX_MAX_KEPT_PAGES              512
+// Instances at rest that a worker keeps for the next call, each with its private pages.
+#define NX_MAX_IDLE_INSTANCES          64
+// Native stack that must be left when a host call begins: what our own code may need.
+#define NX_HOST_STACK_RESERVE_BYTES    (256 * 1024)
+// Native stack of a worker. QuickJS's own limit counts the wasm stack (at most 4 MiB); the native
+// frames of the same calls take several times that.
+#define NX_WORKER_STACK_BYTES          (64 * 1024 * 1024)
+// Replies a worker collects before it writes them.
+#define NX_WORKER_BATCH_BYTES          (256 * 1024)
+// The JavaScript stack needs at least this for any handler to run.
+#define NX_MIN_STACK_LIMIT_KB          64
+// The image alone takes 5 MiB of linear memory, most of it never touched.
+#define NX_MIN_MEMORY_LIMIT_MB         8
 // A worker that has not answered this long after its deadline is killed.
 #define NX_WATCHDOG_GRACE_MS           50
 
@@ -117,5 +145,50 @@
 #define NX_MAX_SLEEP_MS                NX_MAX_SUSPEND_TIMEOUT_MS
 // A file of canned answers is written by hand.
 #define NX_MAX_EXT_MOCK_BYTES          (4 * 1024 * 1024)
+
+// ---- HTTP ---------------------------------------------------------------------------------------
+// A request's line and headers together: what common proxies allow. Past it: 431, or 414.
+#define NX_MAX_HTTP_HEAD_BYTES         (16 * 1024)
+#define NX_MAX_HTTP_TARGET_BYTES       8192
+#define NX_MAX_HTTP_HEADERS            100
+// An id that a client gives its request: it is echoed and logged.
+#define NX_MAX_HTTP_REQUEST_ID_BYTES   128
+// One read of a socket, and what is read ahead while a request is at work: past it reading pauses.
+#define NX_HTTP_READ_BYTES             (64 * 1024)
+#define NX_MAX_HTTP_AHEAD_BYTES        (64 * 1024)
+// Room in front of a reply's body for its head: fixed headers, a request id and a panel id fit.
+#define NX_HTTP_HEAD_ROOM_BYTES        1024
+// A reply's body: the largest result or state, its escapes and a little more.
+#define NX_MAX_HTTP_REPLY_BYTES        (192u * 1024 * 1024)
+// Half-received requests and unsent replies of all connections together.
+#define NX_MAX_HTTP_BUFFERED_BYTES     (256u * 1024 * 1024)
+#define NX_DEFAULT_BODY_LIMIT_BYTES    (1024 * 1024)
+#define NX_MAX_BODY_LIMIT_BYTES        (16 * 1024 * 1024)
+// Chunked framing may cost this many bytes for each byte of the body limit.
+#define NX_HTTP_CHUNK_OVERHEAD         8
+#define NX_DEFAULT_MAX_CLIENTS         10000
+#define NX_MAX_CLIENTS                 1000000
+// Descriptors kept free for workers, files and extensions when connections are many.
+#define NX_HTTP_SPARE_FDS              128
+#define NX_HTTP_BACKLOG                511
+#define NX_MAX_PUBLIC_URL_BYTES        1024
+// From the first byte of a request to the end of its head; to the end of its body; a connection
+// without a request; a reply that the client does not take; reading on after a closing reply.
+#define NX_HTTP_HEAD_TIMEOUT_MS        10000
+#define NX_HTTP_BODY_TIMEOUT_MS        30000
+#define NX_HTTP_IDLE_TIMEOUT_MS        75000
+#define NX_HTTP_WRITE_TIMEOUT_MS       60000
+#define NX_HTTP_LINGER_TIMEOUT_MS      2000
+// How long unsent replies hold up the end of the server.
+#define NX_HTTP_FLUSH_TIMEOUT_MS       1000
+// Panels of one listing.
+#define NX_DEFAULT_PANEL_LIST          100
+#define NX_MAX_PANEL_LIST              1000
+// Problems with settings that are listed; there are not many more settings.
+// (and as many notes)
+#define NX_MAX_CONFIG_PROBLEM_BYTES    (16 * 1024)
+// Panel files loaded at start, and how long loading them may put off the first request.
+#define NX_MAX_PANEL_FILES             10000
+#define NX_PANEL_LOAD_TIMEOUT_MS       10000
 
 #endif

@@ -4,9 +4,11 @@
 // wabt 1.0.32 and 1.0.36.
 //
 // Differences from wabt's sample runtime:
-//  - memory has a fixed reservation with guard pages; an access outside faults, and the handler checks
+//  - memory has a fixed reservation with guard pages; an access outside faults, and the handler
+//  checks
 //    the fault's address and the interrupted PC before it takes the fault for a trap (../trap.c);
-//  - on x86-64 the generated loads and stores address memory relative to %gs, which saves a register
+//  - on x86-64 the generated loads and stores address memory relative to %gs, which saves a
+//  register
 //    and a reload of the base after every store;
 //  - no call depth counting: the native stack has a guard page and the same checks.
 #ifndef WASM_RT_H_
@@ -18,16 +20,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define wasm_rt_memcpy __builtin_memcpy
-#define wasm_rt_unreachable __builtin_unreachable
+#define UNLIKELY(x)                     __builtin_expect(!!(x), 0)
+#define LIKELY(x)                       __builtin_expect(!!(x), 1)
+#define wasm_rt_memcpy                  __builtin_memcpy
+#define wasm_rt_unreachable             __builtin_unreachable
 #define WASM_RT_MEMCHECK_SIGNAL_HANDLER 1
-#define WASM_RT_MEMCHECK_GUARD_PAGES 1
-#define WASM_RT_MEMCHECK_BOUNDS_CHECK 0
-#define WASM_RT_USE_STACK_DEPTH_COUNT 0
-#define WASM_RT_STACK_DEPTH_COUNT 0
-#define WASM_RT_NO_RETURN __attribute__((noreturn))
+#define WASM_RT_MEMCHECK_GUARD_PAGES    1
+#define WASM_RT_MEMCHECK_BOUNDS_CHECK   0
+#define WASM_RT_USE_STACK_DEPTH_COUNT   0
+#define WASM_RT_STACK_DEPTH_COUNT       0
+#define WASM_RT_NO_RETURN               __attribute__((noreturn))
 
 typedef enum {
     WASM_RT_TRAP_NONE,
@@ -107,14 +109,15 @@ void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *, uint32_t elements
                                     uint32_t max_elements);
 void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *);
 
-// ---- loads and stores ----------------------------------------------------------------------------
+// ---- loads and stores
+// ----------------------------------------------------------------------------
 // scripts/adapt-wasm2c.sh turns the generated DEFINE_LOAD(…)/DEFINE_STORE(…) lines into these. The
 // empty asm keeps a load whose result is unused: it must still trap.
 #if defined(__x86_64__)
-#define NX_GUEST_BASE_IN_GS 1
+#define NX_GUEST_BASE_IN_GS  1
 #define NX_MEM(t, mem, addr) (*(__seg_gs nx_unaligned_##t *)(uintptr_t)(addr))
 #else
-#define NX_GUEST_BASE_IN_GS 0
+#define NX_GUEST_BASE_IN_GS  0
 #define NX_MEM(t, mem, addr) (*(nx_unaligned_##t *)&(mem)->data[addr])
 #endif
 #define NX_UNALIGNED(t, ctype)                                                                     \

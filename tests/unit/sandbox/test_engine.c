@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine with the real guest: handlers run, memory is pristine after every call, traps end
+// calls.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "sandbox/engine.h"
+
+static char state[64];   // the one key there is
+static char result[256]; // what the handler returned
+static char bytecode[65536];
+static size_t result_len, bytecode_len;
+static int error_kind, error_line, error_column;
+static char error_message[256];
+
+static int32_t copy_out(uint32_t to, uint32_t cap, const char *text) {
+    const size_t len = strlen(text);
+    uint8_t *at = nx_engine_memory(to, cap);
+    if (at != NULL && len <= cap) {
+        memcpy(at, text, len);
+    }
+    return (int32_t)len;
+}
+
+static int32_t on_get(void *user, uint32_t key, uint32_t key_len, uint32_t buf, uint32_t cap) {
+    (void)user;
+    (void)key;
+    (void)key_len;
+    return state[0] == '\0' ? NX_HOST_ABSENT : copy_out(buf, cap, state);
+}
+
+static int32_t on_set(void *user, uint32_t key, uint32_t key_len, uint32_t json, uint32_t len) {
+    (void)user;
+    (void)key;
+    (void)key_len;
+    const uint8_t *at = nx_engine_memory(json, len);
+    if (at == NULL || len >= sizeof(state)) {
+        return NX_HOST_INVALID;
+    }
+    memcpy(state, at, len);
+    state[len] = '\0';
+    return NX_HOST_OK;
+}
+
+static void on_result(void *user, uint32_t data, uint32_t len) {
+    (void)user;
+    const uint8_t *at = nx_engine_memory(data, len);
+    assert_non_null(at);
+    if (len < sizeof(result)) {
+        memcpy(result, at, len);
+        result[len] = '\0';
+        result_len = len;
+    }
+    if (len <= sizeof(bytecode)) {
+        memcpy(bytecode, at, len);
+        bytecode_len = len;
+    }
+}
+
+static void on_error(void *user, int32_t kind, uint32_t message, uint32_t message_len,
+                     uint32_t stack, uint32_t stack_len, uint32_t detail, uint32_t detail_len,
+                     int32_t line, int32_t column) {
+    (void)user;
+    (void)stack;
+    (void)stack_len;
+    (void)detail;
+    (void)detail_len;
+    const uint8_t *at = nx_engine_memory(message, message_len);
+    assert_non_null(at);
+    const size_t len =
+        message_len < sizeof(error_message) ? message_len : sizeof(error_message) - 1;
+    memcpy(error_message, at, len);
+    error_message[len] = '\0';
+    error_kind = kind;
+    error_line = line;
+    error_column = column;
+}
+
+static const struct nx_engine_imports imports = {
+    .state_get = on_get, .state_set = on_set, .result = on_result, .error = on_error};
+
+static uint32_t put(struct nx_instance *instance, const char *data, size_t len) {
+    uint32_t address;
+    assert_int_equal(
+        nx_instance_call(instance, NX_EXPORT_ALLOC, (uint32_t[5]){(uint32_t)len + 1}, &address),
+        NX_TRAP_NONE);
+    uint8_t *at = nx_instance_memory(instance, address, (uint32_t)len + 1);
+    assert_non_null(at);
+    memcpy(at, data, len);
+    at[len] = 0;
+    return address;
+}
+
+static uint32_t compile(const char *source) {
+    struct nx_instance *instance = nx_instance_new(NX_GUEST_COMPILE);
+    uint32_t outcome;
+    assert_non_null(instance);
+    const uint32_t address = put(instance, source, strlen(source));
+    assert_int_equal(nx_instance_call(instance, NX_EXPORT_COMPILE,
+                                      (uint32_t[5]){address, (uint32_t)strlen(source), 0, 7, 5},
+                                      &outcome),
+                     NX_TRAP_NONE);
+    nx_instance_free(instance);
+    return outcome;
+}
+
+// An instance that holds the compiled handler.
+static struct nx_instance *load(const char *source) {
+    assert_int_equal(compile(source), NX_GUEST_DONE);
+    struct nx_instance *instance = nx_instance_new(NX_GUEST_EXECUTE);
+    assert_non_null(instance);
+    const uint32_t address = put(instance, bytecode, bytecode_len);
+    uint32_t outcome;
+    assert_int_equal(nx_instance_call(instance, NX_EXPORT_LOAD,
+                                      (uint32_t[5]){address, (uint32_t)bytecode_len}, &outcome),
+                     NX_TRAP_NONE);
+    assert_int_equal(outcome, NX_GUEST_DONE);
+    return instance;
+}
+
+static enum nx_trap run(struct nx_instance *instance, uint32_t *outcome) {
+    struct nx_guest_shared *shared = nx_instance_shared(instance);
+    shared->seed = 1;
+    uint8_t *inbox = nx_instance_memory(instance, shared->inbox_address, 6);
+    assert_non_null(inbox);
+    memcpy(inbox, "{}\0{}", 6);
+    return nx_instance_call(instance, NX_EXPORT_RUN, (uint32_t[5]){shared->inbox_address, 2, 2},
+                            outcome);
+}
+
+static void counts_and_is_pristine_again(void **unused) {
+    (void)unused;
+    struct nx_instance *instance =
+        load("globalThis.seen = (globalThis.seen || 0) + 1; Array.prototype.leak = 1;\n"
+             "$state.count = ($state.count || 0) + 1; return globalThis.seen");
+    struct nx_snapshot *warm = nx_instance_snapshot(instance);
+    assert_non_null(warm);
+    nx_instance_bind(instance, warm);
+    state[0] = '\0';
+    for (int i = 1; i <= 1000; i++) {
+        uint32_t outcome;
+        assert_int_equal(run(instance, &outcome), NX_TRAP_NONE);
+        assert_int_equal(outcome, NX_GUEST_DONE);
+        assert_string_equal(result, "1"); // control below: without the reset it counts
+        nx_instance_reset(instance, false);
+    }
+    assert_string_equal(state, "1000");
+    uint32_t outcome;
+    assert_int_equal(run(instance, &outcome), NX_TRAP_NONE);
+    assert_int_equal(run(instance, &outcome), NX_TRAP_NONE);
+    assert_string_equal(result, "2");
+    nx_instance_free(instance);
+    nx_snapshot_free(warm);
+}
+
+static void deadline_stops_loops_and_builtins(void **unused) {
+    (void)unused;
+    static const char *const endless[] = {"while (true) {}", "'x'.repeat(2**29).split('')",
+                                          "/^(a+)+$/.test('a'.repeat(40) + 'b')",
+                                          "const f = () => Promise.resolve().then(f); await f()"};
+    for (size_t i = 0; i < sizeof(endless) / sizeof(endless[0]); i++) {
+        struct nx_instance *instance = load(endless[i]);
+        const uint64_t start = nx_clock_monotonic_ns();
+        uint32_t outcome = NX_GUEST_DONE;
+        nx_engine_set_deadline(instance, start + 50000000, start + 60000000);
+        const enum nx_trap trap = run(instance, &outcome);
+        nx_engine_clear_deadline();
+        assert_true(trap == NX_TRAP_DEADLINE || outcome == NX_GUEST_ERROR);
+        assert_true(nx_clock_monotonic_ns() - start < 2000000000);
+        nx_instance_free(instance);
+    }
+}
+
+static void errors_have_the_files_positions(void **unused) {
+    (void)unused;
+    assert_int_equal(compile("return 1 +"), NX_GUEST_ERROR);
+    assert_int_equal(error_kind, NX_GUEST_ERROR_SYNTAX);
+    struct nx_instance *instance = load("\n  null.x");
+    uint32_t outcome;
+    assert_int_equal(run(instance, &outcome), NX_TRAP_NONE);
+    assert_int_equal(outcome, NX_GUEST_ERROR);
+    assert_int_equal(error_kind, NX_GUEST_ERROR_THROWN);
+    assert_int_equal(error_line, 8); // the code starts on line 7
+    assert_non_null(strstr(error_message, "TypeError"));
+    nx_instance_free(instance);
+}
+
+static void a_body_cannot_close_its_function(void **unused) {
+    (void)unused;
+    assert_int_equal(compile("}, globalThis.x = 1, async function () {"), NX_GUEST_ERROR);
+    assert_int_equal(error_kind, NX_GUEST_ERROR_ESCAPE);
+    assert_int_equal(compile("const o = {}; { globalThis.x = 1 }"), NX_GUEST_DONE);
+}
+
+static void code_cannot_be_made_from_text(void **unused) {
+    (void)unused;
+    static const char *const attempts[] = {"return (() => {}).constructor('return 1')()",
+                                           "return (async () => {}).constructor('return 1')()",
+                                           "return (function* () {}).constructor('yield 1')()",
+                                           "return globalThis.eval('1')"};
+    for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
+        struct nx_instance *instance = load(attempts[i]);
+        uint32_t outcome;
+        assert_int_equal(run(instance, &outcome), NX_TRAP_NONE);
+        assert_int_equal(outcome, NX_GUEST_ERROR);
+        nx_instance_free(instance);
+    }
+}
+
+static int start_engine(void **unused) {
+    (void)unused;
+    const struct nx_engine_config config = {.memory_limit_bytes = 32 * 1024 * 1024,
+                                            .stack_limit_bytes = 1024 * 1024,
+                                            .imports = &imports};
+    struct nx_error err = {0};
+    return nx_engine_create(&config, &err) == 0 && nx_engine_attach(&err) == 0 ? 0 : -1;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_and_is_pristine_again),
+        cmocka_unit_test(deadline_stops_loops_and_builtins),
+        cmocka_unit_test(errors_have_the_files_positions),
+        cmocka_unit_test(a_body_cannot_close_its_function),
+        cmocka_unit_test(code_cannot_be_made_from_text),
+    };
+    return cmocka_run_group_tests(tests, start_engine, NULL);
+}
