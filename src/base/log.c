@@ -106,11 +106,12 @@ static void put_message(struct line *l, const char *key, const char *msg) {
     l->text.max_bytes = most;
 }
 
-static void put_number(struct line *l, const char *key, int64_t value) {
+static void put_number(struct line *l, const struct nx_log_field *f) {
     struct nx_buf *b = &l->text;
     size_t start = b->len;
-    put_key(b, key);
-    if (nx_buf_printf(b, "%" PRId64, value) == 0)
+    put_key(b, f->key);
+    if (f->is_bool ? nx_buf_append_str(b, f->number ? "true" : "false") == 0
+                   : nx_buf_printf(b, "%" PRId64, f->number) == 0)
         return;
     rewind_to(b, start);
     l->cut = true;
@@ -152,7 +153,7 @@ void nx_log(enum nx_log_level level, const char *component, const char *msg,
         if (f->text)
             put_text(&l, f->key, f->text);
         else
-            put_number(&l, f->key, f->number);
+            put_number(&l, f);
     }
     l.text.max_bytes = NX_MAX_LOG_LINE_BYTES;
     if (config.pretty)

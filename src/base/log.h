@@ -15,15 +15,17 @@ struct nx_log_field {
     const char *key;  // NULL ends the list
     const char *text; // a string value, or NULL for a number
     int64_t number;
+    bool is_bool; // a number that is written as true or false
 };
 // A NULL text is logged as "".
 static inline struct nx_log_field nx_log_str(const char *key, const char *text) {
-    return (struct nx_log_field){key, text ? text : "", 0};
+    return (struct nx_log_field){key, text ? text : "", 0, false};
 }
-#define NX_LOG_STR(k, v) nx_log_str((k), (v))
-#define NX_LOG_INT(k, v) ((struct nx_log_field){(k), 0, (v)})
+#define NX_LOG_STR(k, v)  nx_log_str((k), (v))
+#define NX_LOG_INT(k, v)  ((struct nx_log_field){(k), 0, (v), false})
+#define NX_LOG_BOOL(k, v) ((struct nx_log_field){(k), 0, (v), true})
 #define NX_LOG_FIELDS(...)                                                                         \
-    ((const struct nx_log_field[]){__VA_ARGS__, (struct nx_log_field){0, 0, 0}})
+    ((const struct nx_log_field[]){__VA_ARGS__, (struct nx_log_field){0, 0, 0, false}})
 
 // Where lines go and from which level; `pretty` prints text for people instead of JSON.
 // Defaults: stdout, info, JSON. `fd` is borrowed.

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// `nexus serve`: settings, runtime, panels, HTTP, signals; and the orderly way back out of it.
+//
+//   start:  settings -> runtime -> address taken -> panels loaded -> connections accepted
+//   stop:   signal -> /ready says 503, runtime drains -> runtime gone -> connections closed -> exit
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "kernel/cmd.h"
+#include "kernel/config.h"
+#include "kernel/http.h"
+#include "kernel/load.h"
+#include "kernel/runtime.h"
+
+struct serve {
+    uv_loop_t loop;
+    struct nx_config config;
+    struct nx_runtime *runtime; // NULL when stopped
+    struct nx_http *http;       // NULL when stopped
+    struct nx_load *load;       // NULL when done
+    uv_signal_t terminate, interrupt;
+    bool listening, stopping;
+    int exit_code;
+};
+
+// ---- Settings
+// ------------------------------------------------------------------------------------
+
+static void print_usage(FILE *to) {
+    fputs("usage: nexus serve [--panels DIR]\n"
+          "\n"
+          "Runs the server. Settings come from the environment (HOST, HTTP_PORT, ...).\n"
+          "\n"
+          "  --panels DIR  load every *.nxml and *.json panel in DIR\n"
+          "  --help        print this\n"
+          "\n"
+          "Exit status: 0 after a clean stop, 1 on a fault, 2 on bad settings.\n",
+          to);
+}
+
+// Returns -1 to go on, or an exit code.
+static int parse_arguments(int argc, char **argv, const char **panels_dir) {
+    static const struct option options[] = {
+        {"panels", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
+    int option;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 'p':
+            *panels_dir = optarg;
+            break;
+        case 'h':
+            print_usage(stdout);
+            return NX_EXIT_OK;
+        default:
+            fputs("Try 'nexus serve --help'.\n", stderr);
+            return NX_EXIT_USAGE;
+        }
+    }
+    if (optind == argc)
+        return -1;
+    fprintf(stderr, "nexus serve: unexpected argument '%s'\n", argv[optind]);
+    return NX_EXIT_USAGE;
+}
+
+static void print_lines(const char *text, const char *what) {
+    while (text && *text) {
+        size_t len = strcspn(text, "\n");
+        fprintf(stderr, "nexus serve: %s: %.*s\n", what, (int)len, text);
+        text += len + (text[len] == '\n');
+    }
+}
+
+static void log_lines(const char *text) {
+    char line[256];
+    while (text && *text) {
+        size_t len = strcspn(text, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)len, text);
+        nx_log(NX_LOG_WARN, "config", line, NULL);
+        text += len + (text[len] == '\n');
+    }
+}
+
+static int load_config(struct nx_config *config) {
+    extern char **environ;
+    struct nx_buf problems, notes;
+    nx_buf_init(&problems, NX_MAX_CONFIG_PROBLEM_BYTES);
+    nx_buf_init(&notes, NX_MAX_CONFIG_PROBLEM_BYTES);
+    int rc = nx_config_load(config, (const char *const *)environ, &problems, &notes);
+    if (rc) {
+        print_lines(problems.data, "bad setting");
+    } else {
+        nx_log_configure(STDOUT_FILENO, config->log_level, config->log_pretty);
+        log_lines(notes.data);
+    }
+    nx_buf_free(&problems);
+    nx_buf_free(&notes);
+    return rc;
+}
+
+static void runtime_config(const struct nx_config *from, struct nx_runtime_config *to) {
+    nx_runtime_config_default(to);
+    to->sandbox.workers = from->workers;
+    to->sandbox.max_instances = from->max_instances;
+    to->sandbox.memory_limit_bytes = from->memory_limit_mb * 1024u * 1024u;
+    to->sandbox.stack_limit_bytes = from->stack_limit_kb * 1024u;
+    to->limits.timeout_ms = from->timeout_ms;
+    to->limits.max_host_calls = from->max_host_calls;
+    to->limits.max_mutations = from->max_state_mutations;
+    to->limits.max_events = from->max_events;
+    to->limits.max_log_bytes = from->max_log_kb * 1024u;
+    to->limits.max_value_bytes = from->max_value_kb * 1024u;
+    to->limits.max_state_bytes = from->max_state_kb * 1024u;
+    to->suspend_timeout_ms = from->suspend_timeout_ms;
+    to->max_panels = from->max_panels;
+    to->max_queue = from->max_queue;
+    to->max_cache_bytes = (size_t)from->max_cache_mb * 1024 * 1024;
+}
+
+// ---- What is logged
+// ------------------------------------------------------------------------------
+
+static enum nx_log_level level_of(struct nx_span name) {
+    static const enum nx_log_level levels[] = {NX_LOG_DEBUG, NX_LOG_INFO, NX_LOG_WARN,
+                                               NX_LOG_ERROR};
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (nx_span_eq(name, nx_span_str(names[i])))
+            return levels[i];
+    return NX_LOG_INFO;
+}
+
+// Handlers' own lines are results, not the server's log: they are shown only when looking closely.
+static void on_log(void *user, const struct nx_run_info *run, const struct nx_log_entry *entry) {
+    (void)user;
+    if (!nx_log_enabled(NX_LOG_DEBUG) || level_of(entry->level) < NX_LOG_DEBUG)
+        return;
+    char text[NX_ERROR_MESSAGE_BYTES];
+    snprintf(text, sizeof text, "%.*s", (int)entry->message.len, entry->message.data);
+    nx_log(NX_LOG_DEBUG, "handler", text,
+           NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(run->panel)),
+                         NX_LOG_STR("handler", run->handler)));
+}
+
+static void on_denied(void *user, const struct nx_run_info *run, const struct nx_denial *denial) {
+    (void)user;
+    char id[NX_MAX_REQUEST_ID_BYTES + 1], token[NX_MAX_CAP_TOKEN_BYTES];
+    snprintf(id, sizeof id, "%.*s", (int)run->request_id.len, run->request_id.data);
+    snprintf(token, sizeof token, "%s%.*s", nx_cap_prefix(denial->kind), (int)denial->scope.len,
+             denial->scope.data);
+    nx_log(NX_LOG_WARN, "audit", "capability denied",
+           NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(run->panel)),
+                         NX_LOG_STR("handler", run->handler), NX_LOG_STR("requestId", id),
+                         NX_LOG_STR("capability", token), NX_LOG_BOOL("audit", true)));
+}
+
+static void on_finished(void *user, const struct nx_run_info *run, const struct nx_result *result) {
+    (void)user;
+    if (result->status != NX_EXEC_ERROR)
+        return;
+    char id[NX_MAX_REQUEST_ID_BYTES + 1];
+    snprintf(id, sizeof id, "%.*s", (int)run->request_id.len, run->request_id.data);
+    nx_log(NX_LOG_WARN, "execution", "execution failed",
+           NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(run->panel)),
+                         NX_LOG_STR("handler", run->handler), NX_LOG_STR("requestId", id),
+                         NX_LOG_STR("code", nx_result_code_name(result->error.code)),
+                         NX_LOG_INT("durationMs", (int64_t)(result->metrics.duration_us / 1000))));
+}
+
+// ---- Stopping
+// ------------------------------------------------------------------------------------
+
+static void on_http_stopped(void *user) {
+    struct serve *s = user;
+    s->http = NULL;
+    uv_close((uv_handle_t *)&s->terminate, NULL);
+    uv_close((uv_handle_t *)&s->interrupt, NULL);
+}
+
+static void on_runtime_stopped(void *user) {
+    struct serve *s = user;
+    s->runtime = NULL;
+    if (s->http)
+        nx_http_stop(s->http, on_http_stopped, s);
+    else
+        on_http_stopped(s);
+}
+
+static void stop(struct serve *s) {
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    if (s->load)
+        nx_load_cancel(s->load);
+    s->load = NULL;
+    if (s->http)
+        nx_http_drain(s->http);
+    nx_runtime_stop(s->runtime, NX_DEFAULT_DRAIN_MS, on_runtime_stopped, s);
+}
+
+static void on_signal(uv_signal_t *handle, int signum) {
+    struct serve *s = handle->data;
+    // The second one means it: workers end with the channel to this process.
+    if (s->stopping)
+        _exit(128 + signum);
+    nx_log(NX_LOG_INFO, "server", "stopping",
+           NX_LOG_FIELDS(NX_LOG_STR("signal", strsignal(signum))));
+    stop(s);
+}
+
+static void fault(struct serve *s, const struct nx_error *err) {
+    nx_log(NX_LOG_ERROR, "server", err->message, NULL);
+    s->exit_code = NX_EXIT_FAULT;
+    stop(s);
+}
+
+// ---- Starting
+// ------------------------------------------------------------------------------------
+
+static void on_loaded(void *user, size_t loaded, size_t failed) {
+    struct serve *s = user;
+    struct nx_error err = {0};
+    s->load = NULL;
+    if (loaded || failed)
+        nx_log(failed ? NX_LOG_ERROR : NX_LOG_INFO, "server", "panels loaded",
+               NX_LOG_FIELDS(NX_LOG_INT("loaded", (int64_t)loaded),
+                             NX_LOG_INT("failed", (int64_t)failed)));
+    if (nx_http_listen(s->http, &err)) {
+        fault(s, &err);
+        return;
+    }
+    nx_http_set_ready(s->http);
+    nx_log(NX_LOG_INFO, "http", "listening",
+           NX_LOG_FIELDS(NX_LOG_STR("url", nx_http_url(s->http))));
+}
+
+static int start_parts(struct serve *s, const char *panels_dir, struct nx_error *err) {
+    struct nx_runtime_config runtime;
+    struct nx_http_config http = {
+        .host = s->config.host,
+        .port = (uint16_t)s->config.http_port,
+        .public_url = s->config.public_url,
+        .body_limit_bytes = s->config.body_limit_bytes,
+        .max_clients = s->config.max_clients,
+        .max_panels = s->config.max_panels,
+    };
+    struct nx_observer observer = {
+        .on_log = on_log, .on_denied = on_denied, .on_finished = on_finished};
+    runtime_config(&s->config, &runtime);
+    int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);
+    if (rc == 0)
+        rc = nx_runtime_observe(s->runtime, &observer);
+    if (rc == 0)
+        rc = nx_http_new(&s->http, &s->loop, s->runtime, &http, err);
+    if (rc == 0 && panels_dir)
+        rc = nx_load_start(&s->load, &s->loop, s->runtime, panels_dir, on_loaded, s, err);
+    return rc;
+}
+
+static void watch_signals(struct serve *s) {
+    // A client or log reader that goes away is an error to handle where it happens.
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&s->loop, &s->terminate);
+    uv_signal_init(&s->loop, &s->interrupt);
+    s->terminate.data = s->interrupt.data = s;
+    uv_signal_start(&s->terminate, on_signal, SIGTERM);
+    uv_signal_start(&s->interrupt, on_signal, SIGINT);
+}
+
+static void hide_from_debuggers(void) {
+    // Other processes of the same user may not read this one's memory. Under AddressSanitizer the
+    // leak check at the end needs to.
+#ifndef __SANITIZE_ADDRESS__
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+static int run(struct serve *s, const char *panels_dir) {
+    struct nx_error err = {0};
+    if (uv_loop_init(&s->loop)) {
+        fputs("nexus serve: cannot make an event loop\n", stderr);
+        return NX_EXIT_FAULT;
+    }
+    watch_signals(s);
+    if (start_parts(s, panels_dir, &err)) {
+        s->exit_code = NX_EXIT_FAULT;
+        nx_log(NX_LOG_ERROR, "server", err.message, NULL);
+        if (s->runtime)
+            stop(s);
+        else
+            on_http_stopped(s);
+    } else if (!s->load) {
+        on_loaded(s, 0, 0);
+    }
+    uv_run(&s->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&s->loop);
+    if (s->exit_code == NX_EXIT_OK)
+        nx_log(NX_LOG_INFO, "server", "stopped", NULL);
+    return s->exit_code;
+}
+
+int nx_cmd_serve(int argc, char **argv) {
+    const char *panels_dir = NULL;
+    int code = parse_arguments(argc, argv, &panels_dir);
+    if (code >= 0)
+        return code;
+    hide_from_debuggers();
+    struct serve *s = calloc(1, sizeof *s);
+    if (!s)
+        return NX_EXIT_FAULT;
+    code = load_config(&s->config) ? NX_EXIT_USAGE : -1;
+    if (code < 0 && panels_dir && access(panels_dir, R_OK | X_OK)) {
+        fprintf(stderr, "nexus serve: --panels %s: %s\n", panels_dir, strerror(errno));
+        code = NX_EXIT_USAGE;
+    }
+    if (code < 0)
+        code = run(s, panels_dir);
+    free(s);
+    return code;
+}

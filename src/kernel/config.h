@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings of the server, from the environment. Every problem is found, not only the first.
+#ifndef NX_KERNEL_CONFIG_H
+#define NX_KERNEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+
+enum { NX_CONFIG_PORT_OFF = -1 };
+
+// Strings point into the environment given to nx_config_load, or are static; never NULL unless
+// said.
+struct nx_config {
+    const char *host;                         // numeric address
+    int32_t http_port, ws_port, metrics_port; // 0: any free one; NX_CONFIG_PORT_OFF
+    const char *public_url;                   // no '/' at its end; NULL: http://HOST:HTTP_PORT
+    bool allow_insecure;                      // a HOST other than loopback is deliberate
+    uint32_t body_limit_bytes;
+    uint32_t max_panels, max_clients, max_queue;
+    uint32_t workers, min_instances, max_instances;
+    uint32_t memory_limit_mb, stack_limit_kb;
+    uint32_t memory_budget_mb; // of all instances; 0: no limit is known
+    uint32_t timeout_ms, suspend_timeout_ms;
+    uint32_t max_host_calls, max_state_mutations, max_events;
+    uint32_t max_log_kb, max_value_kb, max_state_kb;
+    uint32_t max_cache_mb;
+    enum nx_log_level log_level;
+    bool log_pretty;
+    bool audit_all;
+};
+
+// Fills every field from `environment` ("NAME=value" strings, NULL at the end), defaults included.
+// Appends one line to `problems` for each setting that is invalid, unknown, contradictory, or asks
+// for protection this version does not have; and one to `notes` for each setting that has no effect
+// in this version. Returns 0, or NX_E_INVALID if there are problems.
+// The memory budget is taken down to instances: max_instances never exceeds what fits into it.
+int nx_config_load(struct nx_config *config, const char *const *environment,
+                   struct nx_buf *problems, struct nx_buf *notes);
+
+// Whether `host` is a numeric loopback address (127.0.0.0/8 or ::1).
+bool nx_config_is_loopback(const char *host);
+
+#endif

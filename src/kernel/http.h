@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The HTTP server: listening, connections and the routes of the public API, on the runtime's loop.
+//
+// Single-threaded: everything is called from the thread of the loop.
+#ifndef NX_KERNEL_HTTP_H
+#define NX_KERNEL_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/span.h"
+#include "kernel/runtime.h"
+
+struct nx_http;
+
+struct nx_http_config {
+    const char *host;       // numeric address
+    uint16_t port;          // 0: any free one
+    const char *public_url; // what wsUrl is built from, no '/' at its end; NULL: http://host:port
+    uint32_t body_limit_bytes;
+    uint32_t max_clients; // connections; lowered to what the descriptor limit allows
+    uint32_t max_panels;  // shown in listings
+};
+
+// Binds the address without accepting yet. `runtime` and `loop` are borrowed until nx_http_stop has
+// called back; the strings of `config` until this returns. On success *out is freed by
+// nx_http_stop. Errors: NX_E_IO (address in use, …), NX_E_INVALID (not an address), NX_E_NOMEM.
+int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtime,
+                const struct nx_http_config *config, struct nx_error *err);
+
+// Starts accepting connections. From nx_http_set_ready on, /ready answers 200.
+int nx_http_listen(struct nx_http *http, struct nx_error *err);
+void nx_http_set_ready(struct nx_http *http);
+
+// "http://127.0.0.1:3000", with the real port. Valid while the server is.
+const char *nx_http_url(const struct nx_http *http);
+
+// The server is about to stop: /ready answers 503, and every reply closes its connection. New
+// connections are still taken, so that probes and late clients get an answer rather than a reset.
+void nx_http_drain(struct nx_http *http);
+
+// The runtime is gone: closes the listener and idle connections, lets unsent replies go out for at
+// most NX_HTTP_FLUSH_TIMEOUT_MS, then calls `on_stopped` from the loop; the server is freed by
+// then.
+void nx_http_stop(struct nx_http *http, void (*on_stopped)(void *user), void *user);
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of the HTTP server, shared by the files that make it up.
+//
+// Who does what
+//   http_server.c    listening, accepting, time limits, stopping
+//   http_conn.c      a connection: bytes in, requests out, what to do between
+//   http_reply.c     replies, errors, writing
+//   http_dispatch.c  whether a request is admitted, and who answers it
+//   http_panels.c    the handlers of /panels…; http_create.c, http_trigger.c, http_health.c theirs
+//   http_parse.c, http_route.c   pure functions over bytes
+//
+// A connection's states, and the functions that move it on:
+//
+//   READING --(a whole request)--> BUSY --nx_http_send--> READING     keep-alive
+//                                    |  |                 WRITING --> READING, or LINGERING
+//                                    |  +---------------> LINGERING   the reply closes it
+//   any --nx_http_conn_close--> CLOSED, freed by the loop
+//
+// Invariants
+//   1. A connection has one request at work; bytes that follow wait in `in`.
+//   2. A handler answers with exactly one nx_http_send, now or later. Until then what it waits for
+//      (`trigger` or `wait`) is known here, and let go when the connection closes.
+//   3. Spans of a request are valid during its handler's call only.
+#ifndef NX_KERNEL_HTTP_CONN_H
+#define NX_KERNEL_HTTP_CONN_H
+
+#include <sys/queue.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "kernel/http.h"
+#include "kernel/http_parse.h"
+#include "kernel/http_route.h"
+
+enum nx_http_conn_state {
+    NX_CONN_READING,
+    NX_CONN_BUSY,
+    NX_CONN_WRITING,
+    NX_CONN_LINGERING, // the last reply is out: reads on so that the client is not reset
+    NX_CONN_CLOSED,
+};
+
+// What a READING connection waits for; each has its time limit.
+enum nx_http_awaiting { NX_AWAIT_REQUEST, NX_AWAIT_HEAD, NX_AWAIT_BODY };
+
+struct nx_http_conn;
+
+// Something a handler waits for that cannot be called off. `conn` is NULL once the client is gone.
+struct nx_http_wait {
+    struct nx_http_conn *conn;
+};
+
+struct nx_http_conn {
+    uv_tcp_t tcp;
+    struct nx_http *http;
+    TAILQ_ENTRY(nx_http_conn) link;
+    enum nx_http_conn_state state;
+    enum nx_http_awaiting awaiting;
+    bool processing;      // inside the loop over received requests
+    bool resuming;        // on http->resume
+    bool paused;          // reading stopped: too much read ahead
+    bool peer_done;       // the client sends no more
+    bool keep_alive;      // of the request at work
+    bool is_head;         // it wants no body
+    bool respond_async;   // it prefers 202 to waiting
+    uint64_t deadline_ms; // of the loop's clock; 0: none
+    uint64_t started_ns;  // when the request at work was complete; 0 unless requests are logged
+    enum nx_http_route route;
+    TAILQ_ENTRY(nx_http_conn) resume_link;
+
+    struct nx_buf in;             // received and not yet used
+    bool admitted;                // the head at its start was looked at: its body is being received
+    size_t need_bytes;            // then: of `in`, for the whole request; 0 for a chunked one
+    struct nx_http_chunks chunks; // a chunked body
+    size_t chunk_pos;             // how far of `in` it is decoded
+    struct nx_buf body;           // its decoded bytes
+    char *unsent;                 // owned: rest of a reply
+    size_t unsent_len;
+    size_t accounted_bytes; // of `in`, `body` and `unsent` within http->buffered_bytes
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+
+    struct nx_trigger *trigger; // BUSY: the trigger at work
+    struct nx_http_wait *wait;  // BUSY: a creation or deletion at work
+    size_t request_id_len;
+    char request_id[NX_MAX_HTTP_REQUEST_ID_BYTES];
+};
+TAILQ_HEAD(nx_http_conn_list, nx_http_conn);
+
+// Figures about processes that cost system calls: kept for a second.
+struct nx_http_processes {
+    uint64_t taken_ms; // of the loop's clock; 0: never
+    uint64_t memory_bytes;
+    int seccomp, no_new_privs; // of a worker, as the kernel reports them; -1: unknown
+};
+
+struct nx_http {
+    uv_loop_t *loop;
+    struct nx_runtime *runtime;   // NULL once it is gone
+    struct nx_http_config config; // strings are not kept
+    char url[80];
+    char *ws_url; // owned: "ws://host:port"
+    size_t ws_url_len;
+    uv_tcp_t listener;
+    uv_timer_t sweep;  // time limits and the Date header
+    uv_idle_t resumer; // active while `resume` holds somebody
+    struct nx_http_conn_list conns;
+    struct nx_http_conn_list resume; // kept-alive connections with a request already read
+    uint32_t conn_count;
+    size_t buffered_bytes;
+    bool ready, draining;
+    uint64_t started_ms;
+    uint64_t request_seed, request_count; // for generated request ids
+    struct nx_buf out;                    // the reply being made: head room, then its body
+    struct nx_http_processes processes;
+    char date[32];
+
+    // Stopping.
+    bool stopping;
+    uint64_t flush_until_ms;
+    int open_handles;
+    void (*on_stopped)(void *user);
+    void *on_stopped_user;
+
+    char scratch[NX_HTTP_READ_BYTES]; // where every read goes first
+};
+
+// One request, for its handler.
+struct nx_http_request {
+    struct nx_http_conn *conn;
+    const struct nx_http_head *head;
+    const struct nx_http_match *match;
+    struct nx_span body;
+};
+
+// ---- http_conn.c --------------------------------------------------------------------------------
+
+// Takes a connection whose `tcp` was just accepted and which is on http->conns.
+void nx_http_conn_start(struct nx_http_conn *conn);
+// The same for one too many: says so and ends it.
+void nx_http_conn_turn_away(struct nx_http_conn *conn);
+// Ends it at once. Harmless when closed.
+void nx_http_conn_close(struct nx_http_conn *conn);
+// Bytes of the connection against NX_MAX_HTTP_BUFFERED_BYTES; false: over it.
+bool nx_http_conn_account(struct nx_http_conn *conn);
+// Its time is up: says so if a request was being received, and ends it.
+void nx_http_conn_expire(struct nx_http_conn *conn);
+// The reply is out: waits for the next request, or ends.
+void nx_http_conn_replied(struct nx_http_conn *conn);
+// Goes on with requests that were already read.
+void nx_http_conn_resume(struct nx_http_conn *conn);
+
+// ---- http_server.c ------------------------------------------------------------------------------
+
+// Something of the server was closed: ends the stop when it was the last.
+void nx_http_check_stopped(struct nx_http *http);
+
+// ---- http_reply.c -------------------------------------------------------------------------------
+
+// Beside the status, what differs between replies. Zero-initialise; all may be NULL or 0.
+struct nx_http_reply {
+    int status;
+    const char *content_type; // NULL: application/json
+    const char *location, *etag, *allow;
+    bool preference_applied; // Preference-Applied: respond-async
+    uint32_t retry_after_s;
+};
+
+// The buffer for the next reply's body, emptied: what is appended goes out with nx_http_send.
+struct nx_buf *nx_http_body(struct nx_http *http);
+
+// Sends the reply with what was put into nx_http_body; statuses 204 and 304 have none. If making
+// the body failed, 500 goes out instead.
+void nx_http_send(struct nx_http_conn *conn, const struct nx_http_reply *reply);
+
+// Sends {"error":{"code","message","requestId"}}.
+void nx_http_fail(struct nx_http_conn *conn, int status, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+// The same in steps, for errors with details: begin appends up to `"message":"…"`; the caller may
+// append `,"details":…`; end appends the request id and sends.
+struct nx_buf *nx_http_fail_begin(struct nx_http_conn *conn, const char *code, const char *message);
+void nx_http_fail_end(struct nx_http_conn *conn, const struct nx_http_reply *reply);
+
+// Answers a runtime call that failed: its code decides the status, its message is passed on.
+void nx_http_fail_error(struct nx_http_conn *conn, const struct nx_error *err,
+                        const char *not_found_code);
+
+// ---- http_dispatch.c ----------------------------------------------------------------------------
+
+// Whether the request whose head is complete may go on to its body. False: it was answered.
+bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
+                   const struct nx_http_match *match);
+// Hands a whole request to its handler.
+void nx_http_dispatch(const struct nx_http_request *request);
+
+// ---- Handlers -----------------------------------------------------------------------------------
+
+typedef void nx_http_handler_fn(const struct nx_http_request *request);
+nx_http_handler_fn nx_http_create_panel, nx_http_list_panels, nx_http_get_panel,
+    nx_http_delete_panel, nx_http_get_state, nx_http_trigger, nx_http_health, nx_http_ready;
+
+// The panel of the request's path; NULL after answering 404.
+struct nx_panel *nx_http_find_panel(const struct nx_http_request *request);
+
+// Begins waiting for something that cannot be called off; NULL after answering 503. The callback
+// ends it with nx_http_wait_end, which frees it and returns the connection, NULL if that is gone.
+struct nx_http_wait *nx_http_wait_begin(struct nx_http_conn *conn);
+struct nx_http_conn *nx_http_wait_end(struct nx_http_wait *wait);
+
+#endif

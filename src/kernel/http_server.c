@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server: its address, accepting, time limits, and the way to its end.
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "kernel/http_conn.h"
+
+enum { SWEEP_MS = 1000 };
+
+// ---- Time ---------------------------------------------------------------------------------------
+
+static void refresh_date(struct nx_http *http) {
+    time_t now = time(NULL);
+    struct tm tm;
+    // The process keeps the C locale, whose names are those of HTTP.
+    strftime(http->date, sizeof http->date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+}
+
+static void on_sweep(uv_timer_t *timer) {
+    struct nx_http *http = timer->data;
+    uint64_t now = uv_now(http->loop);
+    refresh_date(http);
+    struct nx_http_conn *conn;
+    // Closing takes a connection off the list later, from the loop: the walk is safe.
+    TAILQ_FOREACH(conn, &http->conns, link) {
+        bool flush_over = http->stopping && now >= http->flush_until_ms;
+        if (flush_over)
+            nx_http_conn_close(conn);
+        else if (conn->deadline_ms && now >= conn->deadline_ms && conn->state != NX_CONN_CLOSED)
+            nx_http_conn_expire(conn);
+    }
+}
+
+// ---- Accepting ----------------------------------------------------------------------------------
+
+static void on_refused(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+static void on_connection(uv_stream_t *listener, int status) {
+    struct nx_http *http = listener->data;
+    // Out of descriptors or memory: the client stays in the backlog or is dropped by the loop.
+    struct nx_http_conn *conn = status == 0 ? calloc(1, sizeof *conn) : NULL;
+    if (!conn)
+        return;
+    conn->http = http;
+    conn->tcp.data = conn;
+    if (uv_tcp_init(http->loop, &conn->tcp)) {
+        free(conn);
+        return;
+    }
+    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) || http->stopping) {
+        uv_close((uv_handle_t *)&conn->tcp, on_refused);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&http->conns, conn, link);
+    http->conn_count++;
+    // Some of those past the cap are told so before they are closed, the rest is not.
+    if (http->conn_count <= http->config.max_clients)
+        nx_http_conn_start(conn);
+    else if (http->conn_count <= http->config.max_clients + NX_HTTP_SPARE_FDS / 2)
+        nx_http_conn_turn_away(conn);
+    else
+        nx_http_conn_close(conn);
+}
+
+// ---- Starting -----------------------------------------------------------------------------------
+
+// As many connections as descriptors: the soft limit is raised to the hard one first.
+static uint32_t affordable_clients(uint32_t wanted) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files))
+        return wanted;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur == RLIM_INFINITY)
+        return wanted;
+    rlim_t spare = files.rlim_cur > 2 * NX_HTTP_SPARE_FDS ? NX_HTTP_SPARE_FDS : files.rlim_cur / 2;
+    rlim_t most = files.rlim_cur - spare;
+    return wanted < most ? wanted : (uint32_t)most;
+}
+
+static int parse_address(const char *host, uint16_t port, struct sockaddr_storage *address) {
+    if (uv_ip4_addr(host, port, (struct sockaddr_in *)address) == 0)
+        return 0;
+    return uv_ip6_addr(host, port, (struct sockaddr_in6 *)address);
+}
+
+static int bind_listener(struct nx_http *http, const struct nx_http_config *config,
+                         struct nx_error *err) {
+    struct sockaddr_storage address = {0};
+    if (parse_address(config->host, config->port, &address))
+        return nx_error_set(err, NX_E_INVALID, "%s is not an address", config->host);
+    int rc = uv_tcp_bind(&http->listener, (struct sockaddr *)&address, 0);
+    // The socket reports an address in use only when asked for its name, or when it listens.
+    int len = sizeof address;
+    if (rc == 0)
+        rc = uv_tcp_getsockname(&http->listener, (struct sockaddr *)&address, &len);
+    if (rc)
+        return nx_error_set(err, NX_E_IO, "cannot bind %s port %u: %s", config->host, config->port,
+                            uv_strerror(rc));
+    bool ipv6 = address.ss_family == AF_INET6;
+    uint16_t port = ntohs(ipv6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                               : ((struct sockaddr_in *)&address)->sin_port);
+    http->config.port = port;
+    snprintf(http->url, sizeof http->url, ipv6 ? "http://[%s]:%u" : "http://%s:%u", config->host,
+             port);
+    return 0;
+}
+
+// "http://host" -> "ws://host", "https://host" -> "wss://host".
+static int make_ws_url(struct nx_http *http, const char *public_url, struct nx_error *err) {
+    const char *base = public_url ? public_url : http->url;
+    struct nx_buf url;
+    nx_buf_init(&url, NX_MAX_HTTP_TARGET_BYTES);
+    nx_buf_append_str(&url, "ws");
+    nx_buf_append_str(&url, strncmp(base, "http", 4) == 0 ? base + 4 : base);
+    http->ws_url = nx_buf_steal(&url, &http->ws_url_len);
+    if (http->ws_url)
+        return 0;
+    nx_buf_free(&url);
+    return nx_error_set(err, NX_E_NOMEM, "out of memory");
+}
+
+static void on_never_started(uv_handle_t *handle) {
+    struct nx_http *http = handle->data;
+    if (--http->open_handles == 0) {
+        free(http->ws_url);
+        nx_buf_free(&http->out);
+        free(http);
+    }
+}
+
+static void close_handles(struct nx_http *http, uv_close_cb on_close) {
+    uv_handle_t *handles[] = {(uv_handle_t *)&http->listener, (uv_handle_t *)&http->sweep,
+                              (uv_handle_t *)&http->resumer};
+    for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
+        uv_close(handles[i], on_close);
+}
+
+static struct nx_http *new_server(uv_loop_t *loop, struct nx_runtime *runtime,
+                                  const struct nx_http_config *config) {
+    struct nx_http *http = calloc(1, sizeof *http);
+    if (!http)
+        return NULL;
+    http->loop = loop;
+    http->runtime = runtime;
+    http->config = *config;
+    http->config.host = http->config.public_url = NULL;
+    http->config.max_clients = affordable_clients(config->max_clients);
+    http->started_ms = uv_now(loop);
+    TAILQ_INIT(&http->conns);
+    TAILQ_INIT(&http->resume);
+    nx_buf_init(&http->out, NX_MAX_HTTP_REPLY_BYTES);
+    // Without entropy, ids of requests are still distinct within one run.
+    if (getrandom(&http->request_seed, sizeof http->request_seed, 0) < 0)
+        http->request_seed = (uint64_t)time(NULL);
+    refresh_date(http);
+    return http;
+}
+
+int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtime,
+                const struct nx_http_config *config, struct nx_error *err) {
+    struct nx_http *http = new_server(loop, runtime, config);
+    if (!http)
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    if (uv_tcp_init(loop, &http->listener)) {
+        nx_buf_free(&http->out);
+        free(http);
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    }
+    uv_timer_init(loop, &http->sweep);
+    uv_idle_init(loop, &http->resumer);
+    http->listener.data = http->sweep.data = http->resumer.data = http;
+    http->open_handles = 3;
+    int rc = bind_listener(http, config, err);
+    if (rc == 0)
+        rc = make_ws_url(http, config->public_url, err);
+    if (rc) {
+        close_handles(http, on_never_started);
+        return rc;
+    }
+    *out = http;
+    return 0;
+}
+
+int nx_http_listen(struct nx_http *http, struct nx_error *err) {
+    int rc = uv_listen((uv_stream_t *)&http->listener, NX_HTTP_BACKLOG, on_connection);
+    if (rc)
+        return nx_error_set(err, NX_E_IO, "cannot listen on %s: %s", http->url, uv_strerror(rc));
+    uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    return 0;
+}
+
+void nx_http_set_ready(struct nx_http *http) {
+    http->ready = true;
+}
+
+const char *nx_http_url(const struct nx_http *http) {
+    return http->url;
+}
+
+// ---- Stopping -----------------------------------------------------------------------------------
+
+void nx_http_drain(struct nx_http *http) {
+    http->draining = true;
+}
+
+void nx_http_check_stopped(struct nx_http *http) {
+    if (!http->stopping || http->open_handles > 0 || http->conn_count > 0)
+        return;
+    void (*on_stopped)(void *user) = http->on_stopped;
+    void *user = http->on_stopped_user;
+    free(http->ws_url);
+    nx_buf_free(&http->out);
+    free(http);
+    on_stopped(user);
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+    struct nx_http *http = handle->data;
+    http->open_handles--;
+    nx_http_check_stopped(http);
+}
+
+// The sweep goes on until the last reply is out: it watches over the time for that.
+static void on_flush_check(uv_timer_t *timer) {
+    struct nx_http *http = timer->data;
+    on_sweep(timer);
+    if (http->conn_count == 0) {
+        uv_timer_stop(timer);
+        close_handles(http, on_handle_closed);
+    }
+}
+
+void nx_http_stop(struct nx_http *http, void (*on_stopped)(void *user), void *user) {
+    enum { FLUSH_CHECK_MS = 5 };
+    http->stopping = http->draining = true;
+    http->runtime = NULL;
+    http->on_stopped = on_stopped;
+    http->on_stopped_user = user;
+    http->flush_until_ms = uv_now(http->loop) + NX_HTTP_FLUSH_TIMEOUT_MS;
+    struct nx_http_conn *conn;
+    TAILQ_FOREACH(conn, &http->conns, link) {
+        // BUSY: whoever was to answer went with the runtime.
+        conn->trigger = NULL;
+        if (conn->state == NX_CONN_READING || conn->state == NX_CONN_BUSY)
+            nx_http_conn_close(conn);
+    }
+    uv_timer_start(&http->sweep, on_flush_check, 0, FLUSH_CHECK_MS);
+}
