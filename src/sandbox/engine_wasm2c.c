@@ -133,6 +133,7 @@ static bool start(struct start_up *s) {
     if (sigsetjmp(nx_trap_state.unwind, 0) != 0) {
         return false;
     }
+    NX_GUEST_FN(free)(&guest); // the table of the image made before, if any
     NX_GUEST_FN(instantiate)(&guest, NULL, NULL);
     NX_INITIALIZE(&guest);
     s->shared_address = NX_EXPORT(nx_init)(&guest, s->mode, config.stack_limit_bytes);

@@ -131,8 +131,11 @@ static int find_stack_floor(struct nx_error *err) {
     if (pthread_getattr_np(pthread_self(), &attributes) != 0) {
         return nx_error_set(err, NX_E_IO, "cannot find the stack's bounds");
     }
-    pthread_attr_getstack(&attributes, &lowest, &bytes);
+    const int status = pthread_attr_getstack(&attributes, &lowest, &bytes);
     pthread_attr_destroy(&attributes);
+    if (status != 0) {
+        return nx_error_set(err, NX_E_IO, "cannot find the stack's bounds");
+    }
     nx_trap_state.stack_floor = (uintptr_t)lowest + NX_HOST_STACK_RESERVE_BYTES;
     return 0;
 }
