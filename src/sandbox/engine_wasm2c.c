@@ -21,7 +21,7 @@
 struct nx_instance *nx_running;
 
 static NX_GUEST_INSTANCE guest;
-static struct nx_engine_config config;
+static struct nx_engine_config settings;
 static struct nx_image images[2]; // by enum nx_guest_mode
 
 const char *nx_trap_name(enum nx_trap trap) {
@@ -136,7 +136,7 @@ static bool start(struct start_up *s) {
     NX_GUEST_FN(free)(&guest); // the table of the image made before, if any
     NX_GUEST_FN(instantiate)(&guest, NULL, NULL);
     NX_INITIALIZE(&guest);
-    s->shared_address = NX_EXPORT(nx_init)(&guest, s->mode, config.stack_limit_bytes);
+    s->shared_address = NX_EXPORT(nx_init)(&guest, s->mode, settings.stack_limit_bytes);
     const bool started =
         s->shared_address != 0 &&
         nx_engine_memory(s->shared_address, sizeof(struct nx_guest_shared)) != NULL;
@@ -146,8 +146,8 @@ static bool start(struct start_up *s) {
 static int make_image(enum nx_guest_mode mode, struct nx_span prelude, struct nx_error *err) {
     static struct start_up s; // survives the jump of a trap
     s = (struct start_up){.mode = mode, .prelude = prelude};
-    s.instance.max_wasm_pages = config.memory_limit_bytes / NX_WASM_PAGE_BYTES;
-    int status = nx_linmem_create(&s.instance.memory, NULL, config.memory_limit_bytes, err);
+    s.instance.max_wasm_pages = settings.memory_limit_bytes / NX_WASM_PAGE_BYTES;
+    int status = nx_linmem_create(&s.instance.memory, NULL, settings.memory_limit_bytes, err);
     if (status != 0) {
         return status;
     }
@@ -186,9 +186,9 @@ static int compile_prelude(struct nx_buf *out, struct nx_error *err) {
                : nx_error_set(err, NX_E_INVALID, "the prelude does not compile");
 }
 
-int nx_engine_create(const struct nx_engine_config *wanted, struct nx_error *err) {
-    config = *wanted;
-    nx_imports_set(config.imports, config.user);
+int nx_engine_create(const struct nx_engine_config *config, struct nx_error *err) {
+    settings = *config;
+    nx_imports_set(settings.imports, settings.user);
 #ifdef NX_WABT_1_0_32
     NX_GUEST_FN(init_module)();
 #endif
@@ -226,8 +226,8 @@ struct nx_instance *nx_instance_new(enum nx_guest_mode mode) {
         return NULL;
     }
     instance->image = &images[mode];
-    instance->max_wasm_pages = config.memory_limit_bytes / NX_WASM_PAGE_BYTES;
-    if (nx_linmem_create(&instance->memory, instance->image, config.memory_limit_bytes, NULL) !=
+    instance->max_wasm_pages = settings.memory_limit_bytes / NX_WASM_PAGE_BYTES;
+    if (nx_linmem_create(&instance->memory, instance->image, settings.memory_limit_bytes, NULL) !=
         0) {
         free(instance);
         return NULL;

@@ -62,6 +62,8 @@ void *malloc(size_t size) {
     return refuse() ? NULL : count(__libc_malloc(size));
 }
 
+// The C library names its parameters otherwise.
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 void *calloc(size_t n, size_t size) {
     return refuse() ? NULL : count(__libc_calloc(n, size));
 }
@@ -77,6 +79,7 @@ void free(void *memory) {
     balance -= armed && memory;
     __libc_free(memory);
 }
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 
 // Parses with memory for `allocations` of them; returns the parse's status.
 static int parse_within(const char *source, size_t allocations) {
