@@ -73,7 +73,8 @@ static void json_line_has_the_fixed_members(void **state) {
     (void)state;
     nx_log_configure(pair[0], NX_LOG_INFO, false);
     nx_log(NX_LOG_WARN, "http", "slow request",
-           NX_LOG_FIELDS(NX_LOG_STR("requestId", "r1"), NX_LOG_INT("durationMs", -12)));
+           NX_LOG_FIELDS(NX_LOG_STR("requestId", "r1"), NX_LOG_INT("durationMs", -12),
+                         NX_LOG_BOOL("audit", true), NX_LOG_BOOL("last", false)));
     struct nx_span object = next_object();
     struct nx_span time;
     assert_int_equal(nx_json_member(object, "time", &time), 0);
@@ -84,6 +85,8 @@ static void json_line_has_the_fixed_members(void **state) {
     assert_member(object, "component", "\"http\"");
     assert_member(object, "requestId", "\"r1\"");
     assert_member(object, "durationMs", "-12");
+    assert_member(object, "audit", "true");
+    assert_member(object, "last", "false");
     assert_int_equal(next_write(), 0);
 }
 
