@@ -92,15 +92,16 @@ void nx_cache_free(struct nx_cache *cache) {
     free(cache);
 }
 
-int nx_cache_id(enum nx_compile_kind kind, struct nx_span source, uint8_t id[NX_CODE_ID_BYTES]) {
+int nx_cache_id(const struct nx_cache_source *source, uint8_t id[NX_CODE_ID_BYTES]) {
     const char *build = nx_sandbox_build_id();
-    const uint8_t kind_byte = (uint8_t)kind;
+    const uint32_t head[] = {(uint32_t)source->kind, source->line, source->column};
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    // The build id's NUL is hashed too: no build id and source can run together into another pair.
+    // The build id's NUL is hashed too, and what follows has a fixed length: no two different
+    // inputs run together into the same bytes.
     bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) &&
               EVP_DigestUpdate(ctx, build, strlen(build) + 1) &&
-              EVP_DigestUpdate(ctx, &kind_byte, 1) &&
-              EVP_DigestUpdate(ctx, source.len ? source.data : "", source.len) &&
+              EVP_DigestUpdate(ctx, head, sizeof head) &&
+              EVP_DigestUpdate(ctx, source->text.len ? source->text.data : "", source->text.len) &&
               EVP_DigestFinal_ex(ctx, id, NULL);
     EVP_MD_CTX_free(ctx);
     return ok ? 0 : NX_E_NOMEM;
@@ -206,13 +207,13 @@ static void on_compile(void *user, const struct nx_compile_result *result) {
     free(flight);
 }
 
-static int start_flight(struct nx_cache *cache, enum nx_compile_kind kind, struct nx_span source,
+static int start_flight(struct nx_cache *cache, const struct nx_cache_source *source,
                         const uint8_t *id, struct flight **out, struct nx_error *err) {
     struct flight *flight = calloc(1, sizeof *flight);
     if (!flight)
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     flight->cache = cache;
-    flight->kind = kind;
+    flight->kind = source->kind;
     memcpy(flight->id, id, NX_CODE_ID_BYTES);
     TAILQ_INIT(&flight->waits);
     HASH_ADD(hh, cache->flights, id, NX_CODE_ID_BYTES, flight);
@@ -220,7 +221,8 @@ static int start_flight(struct nx_cache *cache, enum nx_compile_kind kind, struc
         free(flight);
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     }
-    int rc = nx_sandbox_compile(cache->sandbox, kind, source, on_compile, flight, err);
+    int rc = nx_sandbox_compile(cache->sandbox, source->kind, source->text, source->line,
+                                source->column, on_compile, flight, err);
     if (rc) {
         HASH_DEL(cache->flights, flight);
         free(flight);
@@ -230,13 +232,13 @@ static int start_flight(struct nx_cache *cache, enum nx_compile_kind kind, struc
     return 0;
 }
 
-int nx_cache_compile(struct nx_cache *cache, enum nx_compile_kind kind, struct nx_span source,
+int nx_cache_compile(struct nx_cache *cache, const struct nx_cache_source *source,
                      const uint8_t id[NX_CODE_ID_BYTES], struct nx_cache_wait *wait,
                      struct nx_error *err) {
     struct flight *flight = NULL;
     HASH_FIND(hh, cache->flights, id, NX_CODE_ID_BYTES, flight);
     if (!flight) {
-        int rc = start_flight(cache, kind, source, id, &flight, err);
+        int rc = start_flight(cache, source, id, &flight, err);
         if (rc)
             return rc;
     }

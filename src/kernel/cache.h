@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compile cache: bytecode by the hash of what it was compiled from.
-//
-// The key is SHA-256 over build id, kind and source, so equal sources share one entry whatever
-// panel they come from, and a new build never meets old bytecode. Bytecode is only ever loaded
-// inside the sandbox; nothing here looks into it.
+// The key is SHA-256 over build id, kind, position and source, so equal handlers at equal places
+// share one entry whatever panel they come from, and a new build never meets old bytecode. Bytecode
+// is only ever loaded inside the sandbox; nothing here looks into it.
 #ifndef NX_KERNEL_CACHE_H
 #define NX_KERNEL_CACHE_H
 
@@ -29,12 +28,20 @@ struct nx_cache_tier {
     void (*save)(void *user, const uint8_t id[NX_CODE_ID_BYTES], struct nx_span bytecode);
 };
 
+// What is to be compiled. The position of its first character in the author's file (1-based; 1, 1
+// for text of its own) is built into the bytecode.
+struct nx_cache_source {
+    enum nx_compile_kind kind;
+    struct nx_span text;
+    uint32_t line, column;
+};
+
 // What a compilation gave; valid during the callback.
 struct nx_compiled {
     enum nx_result_code code; // NX_RESULT_NONE: compiled
     struct nx_code *bytecode; // reference it to keep it; NULL for expressions and on errors
     struct nx_span message;   // on errors
-    uint32_t line, column;    // of the error within the source, 1-based; 0 if unknown
+    uint32_t line, column;    // of the error in the author's file, 1-based; 0 if unknown
     uint32_t compile_us;
 };
 
@@ -58,7 +65,7 @@ int nx_cache_new(struct nx_cache **out, struct nx_sandbox *sandbox, size_t max_b
 void nx_cache_free(struct nx_cache *cache);
 
 // The key for a source. NX_E_NOMEM.
-int nx_cache_id(enum nx_compile_kind kind, struct nx_span source, uint8_t id[NX_CODE_ID_BYTES]);
+int nx_cache_id(const struct nx_cache_source *source, uint8_t id[NX_CODE_ID_BYTES]);
 
 // Looks in memory, then in the tier, and counts a hit or a miss. On a hit *code is a new reference
 // (NULL for an expression, which is merely known to be valid).
@@ -68,7 +75,7 @@ bool nx_cache_lookup(struct nx_cache *cache, const uint8_t id[NX_CODE_ID_BYTES],
 // Compiles what lookup did not find. All who ask for the same id while it compiles share one
 // compilation. `wait->fn` is called later, once, unless nx_cache_forget comes first.
 // Errors as of nx_sandbox_compile, and NX_E_NOMEM.
-int nx_cache_compile(struct nx_cache *cache, enum nx_compile_kind kind, struct nx_span source,
+int nx_cache_compile(struct nx_cache *cache, const struct nx_cache_source *source,
                      const uint8_t id[NX_CODE_ID_BYTES], struct nx_cache_wait *wait,
                      struct nx_error *err);
 

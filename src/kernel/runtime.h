@@ -115,6 +115,15 @@ typedef void nx_panel_created_fn(void *user, struct nx_panel *panel, const struc
 int nx_runtime_create_panel(struct nx_runtime *runtime, const struct nx_panel_request *request,
                             nx_panel_created_fn *fn, void *user, struct nx_error *err);
 
+// Parses, validates and compiles a source without making a panel of it. The callback gets the
+// definition (NULL if it does not parse) and every finding, sorted; or, if the sandbox could not do
+// its part, `fault` says why and the findings may be incomplete. All valid during the callback.
+// Errors: NX_E_CLOSED (stopping), NX_E_NOMEM.
+typedef void nx_checked_fn(void *user, const struct nx_panel_def *def,
+                           const struct nx_diagnostics *diagnostics, const char *fault);
+int nx_runtime_check_source(struct nx_runtime *runtime, struct nx_span source, nx_checked_fn *fn,
+                            void *user, struct nx_error *err);
+
 // Removes the panel from sight at once, ends its waiting and suspended triggers with CANCELLED
 // (their callbacks run inside this call), lets a running segment finish, runs `unmount`, and then
 // calls `fn` (may be NULL) from the loop; observers' `on_panel_closed` comes just before, and the

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// The turn of a panel: one segment at a time, in order of arrival. A trigger arrives when it is
+// made, and again each time an answer makes it ready to go on.
+//
+// One exception to the order: a new trigger that cannot start because instances are short lets a
+// ready one pass, or the two could wait for each other for ever.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "kernel/core.h"
+
+void nx_turn_enqueue(struct nx_trigger *t, enum nx_trigger_phase phase) {
+    struct nx_panel *panel = t->panel;
+    bool is_new = phase == NX_TRIGGER_WAITING;
+    struct nx_trigger_list *list = is_new ? &panel->waiting : &panel->ready;
+    if (t->arrival == 0)
+        t->arrival = ++panel->rt->arrivals;
+    t->phase = phase;
+    struct nx_trigger *first = TAILQ_FIRST(list);
+    if (first && t->arrival < first->arrival)
+        TAILQ_INSERT_HEAD(list, t, link); // it had its turn and could not use it
+    else
+        TAILQ_INSERT_TAIL(list, t, link);
+    if (!is_new)
+        return;
+    panel->waiting_count++;
+    panel->waiting_args_bytes += t->args_len;
+    panel->rt->waiting_count++;
+    panel->rt->waiting_args_bytes += t->args_len;
+}
+
+void nx_turn_dequeue(struct nx_trigger *t) {
+    struct nx_panel *panel = t->panel;
+    if (t->phase == NX_TRIGGER_READY) {
+        TAILQ_REMOVE(&panel->ready, t, link);
+        t->arrival = 0; // the next answer arrives anew
+        return;
+    }
+    TAILQ_REMOVE(&panel->waiting, t, link);
+    panel->waiting_count--;
+    panel->waiting_args_bytes -= t->args_len;
+    panel->rt->waiting_count--;
+    panel->rt->waiting_args_bytes -= t->args_len;
+}
+
+// Whether the panel may have one more execution: its sleepers must leave room for other panels.
+static bool instance_allowed(const struct nx_panel *panel) {
+    uint32_t share = panel->rt->config.sandbox.max_instances / NX_PANEL_INSTANCE_SHARE;
+    if (share < NX_MIN_PANEL_INSTANCES)
+        share = NX_MIN_PANEL_INSTANCES;
+    return panel->parked_count < share;
+}
+
+bool nx_turn_is_free(const struct nx_panel *panel) {
+    return !panel->running && !panel->starved && TAILQ_EMPTY(&panel->waiting) &&
+           TAILQ_EMPTY(&panel->ready) && instance_allowed(panel);
+}
+
+static void starve(struct nx_panel *panel) {
+    if (panel->starved)
+        return;
+    panel->starved = true;
+    TAILQ_INSERT_TAIL(&panel->rt->starved, panel, starved_link);
+}
+
+// Whether anything holds an instance and will give it back. Otherwise waiting for one is pointless.
+static bool instances_in_use(const struct nx_runtime *rt) {
+    struct nx_sandbox_stats stats;
+    nx_sandbox_get_stats(rt->sandbox, &stats);
+    return stats.running + stats.waiting + stats.suspended > 0;
+}
+
+// ---- Starting
+// ----------------------------------------------------------------------------------------
+
+static int build_scope(struct nx_trigger *t, struct nx_buf *scope) {
+    nx_buf_reset(scope);
+    nx_buf_append(scope, t->handler->scope_head, t->handler->scope_head_len);
+    if (t->request_id_len) {
+        nx_buf_append_str(scope, ",\"requestId\":");
+        nx_json_append_string(scope, nx_span_of(t->request_id, t->request_id_len));
+    }
+    return nx_buf_append_char(scope, '}');
+}
+
+static int run_code(struct nx_trigger *t, struct nx_code *code, struct nx_span args,
+                    struct nx_error *err) {
+    struct nx_panel *panel = t->panel;
+    struct nx_runtime *rt = panel->rt;
+    if (build_scope(t, &rt->scope_scratch))
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    struct nx_exec_request request = {
+        .code = code,
+        .caps = &t->handler->caps,
+        .limits = rt->config.limits,
+        .args_json = args,
+        .scope_json = nx_buf_span(&rt->scope_scratch),
+    };
+    request.limits.timeout_ms = t->timeout_ms;
+    request.state = nx_store_entries(panel->state, &request.state_count);
+    int rc = nx_sandbox_run(rt->sandbox, &request, nx_segment_done, t, &t->execution, err);
+    if (rc == NX_E_BUSY && instances_in_use(rt))
+        starve(panel);
+    if (rc)
+        return rc;
+    t->phase = NX_TRIGGER_RUNNING;
+    t->arrival = 0;
+    panel->running = t;
+    free(t->args);
+    t->args = NULL;
+    t->args_len = 0;
+    return 0;
+}
+
+// What a start that failed from the loop leads to: another try later, or the trigger's end.
+static void start_failed(struct nx_trigger *t, int rc, const struct nx_error *err) {
+    enum nx_result_code code = NX_RESULT_INTERNAL_ERROR;
+    if (rc == NX_E_BUSY && t->panel->starved) {
+        nx_turn_enqueue(t, NX_TRIGGER_WAITING);
+        return;
+    }
+    if (rc == NX_E_BUSY || rc == NX_E_NOMEM)
+        code = NX_RESULT_OVERLOADED;
+    else if (rc == NX_E_LIMIT)
+        code = NX_RESULT_RESOURCE_LIMIT;
+    t->phase = NX_TRIGGER_RUNNING; // on no list
+    nx_trigger_fail(t, code, nx_span_str(err->message));
+}
+
+static struct nx_span args_of(const struct nx_trigger *t) {
+    return t->args ? nx_span_of(t->args, t->args_len) : nx_span_str("{}");
+}
+
+static void on_compiled(void *user, const struct nx_compiled *compiled) {
+    struct nx_trigger *t = user;
+    struct nx_panel *panel = t->panel;
+    struct nx_error err = {0};
+    panel->running = NULL;
+    t->result.metrics.compile_us = compiled->compile_us;
+    if (compiled->code != NX_RESULT_NONE) {
+        nx_trigger_fail(t, compiled->code, compiled->message);
+    } else {
+        int rc = run_code(t, compiled->bytecode, args_of(t), &err);
+        if (rc)
+            start_failed(t, rc, &err);
+    }
+    nx_turn_give(panel);
+}
+
+// The code was pushed out of the cache: compiles it again while the trigger keeps the turn.
+static int start_compile(struct nx_trigger *t, struct nx_span args, struct nx_error *err) {
+    struct nx_panel *panel = t->panel;
+    if (!t->args) {
+        t->args = malloc(args.len);
+        if (!t->args)
+            return nx_error_set(err, NX_E_NOMEM, "out of memory");
+        memcpy(t->args, args.data, args.len);
+        t->args_len = args.len;
+    }
+    t->compile.fn = on_compiled;
+    t->compile.user = t;
+    struct nx_cache_source source = nx_handler_source(t->handler->def);
+    int rc = nx_cache_compile(panel->rt->cache, &source, t->handler->code_id, &t->compile, err);
+    if (rc)
+        return rc == NX_E_LIMIT ? NX_E_BUSY : rc; // too many compilations waiting
+    t->phase = NX_TRIGGER_COMPILING;
+    panel->running = t;
+    return 0;
+}
+
+int nx_turn_start(struct nx_trigger *t, struct nx_span args, struct nx_error *err) {
+    struct nx_code *code;
+    if (t->arrival == 0)
+        t->arrival = ++t->panel->rt->arrivals;
+    t->result.metrics.cache_hit = nx_cache_lookup(t->panel->rt->cache, t->handler->code_id, &code);
+    if (!t->result.metrics.cache_hit)
+        return start_compile(t, args, err);
+    int rc = run_code(t, code, args, err);
+    nx_code_unref(code);
+    return rc;
+}
+
+// ---- Giving the turn
+// ---------------------------------------------------------------------------------
+
+static struct nx_trigger *pick(const struct nx_panel *panel) {
+    struct nx_trigger *ready = TAILQ_FIRST(&panel->ready);
+    struct nx_trigger *waiting = TAILQ_FIRST(&panel->waiting);
+    if (waiting && (panel->starved || !instance_allowed(panel)))
+        waiting = NULL;
+    if (!ready || !waiting)
+        return ready ? ready : waiting;
+    return ready->arrival < waiting->arrival ? ready : waiting;
+}
+
+static void give(struct nx_panel *panel) {
+    struct nx_trigger *t;
+    while (!panel->running && (t = pick(panel))) {
+        bool is_ready = t->phase == NX_TRIGGER_READY;
+        nx_turn_dequeue(t);
+        if (is_ready) {
+            nx_suspend_resume(t);
+            continue;
+        }
+        struct nx_error err = {0};
+        int rc = nx_turn_start(t, args_of(t), &err);
+        if (rc)
+            start_failed(t, rc, &err);
+    }
+}
+
+void nx_turn_give(struct nx_panel *panel) {
+    struct nx_runtime *rt = panel->rt;
+    give(panel);
+    struct nx_panel *hungry;
+    while ((hungry = TAILQ_FIRST(&rt->starved))) {
+        TAILQ_REMOVE(&rt->starved, hungry, starved_link);
+        hungry->starved = false;
+        give(hungry);
+        if (hungry->starved)
+            break; // still none free
+    }
+    nx_panel_check_closed(panel);
+    nx_runtime_check_drained(rt);
+}
