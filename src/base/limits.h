@@ -99,6 +99,8 @@
 #define NX_MIN_STACK_LIMIT_KB          64
 // The image alone takes 5 MiB of linear memory, most of it never touched.
 #define NX_MIN_MEMORY_LIMIT_MB         8
+// Different keys one segment may change; the most MAX_STATE_MUTATIONS can be set to.
+#define NX_MAX_SEGMENT_CHANGES         10000
 // A worker that has not answered this long after its deadline is killed.
 #define NX_WATCHDOG_GRACE_MS           50
 
