@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Worker side: compiling, warm handlers, and running segments. One function per frame of wire.h;
+// each takes the frame's payload and appends what answers it. A frame no kernel of this build would
+// send gives NX_E_PROTOCOL, and the worker ends.
+#ifndef NX_SANDBOX_RUNNER_H
+#define NX_SANDBOX_RUNNER_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+
+// Readies the process: engine, buffers. 0 or negative.
+int nx_runner_init(void);
+
+int nx_runner_compile(uint32_t id, struct nx_span payload, struct nx_buf *out);
+int nx_runner_load(uint32_t slot, struct nx_span payload);
+int nx_runner_unload(uint32_t slot);
+int nx_runner_run(uint32_t id, struct nx_span payload, struct nx_buf *out);
+int nx_runner_resume(uint32_t id, struct nx_span payload, struct nx_buf *out);
+int nx_runner_release(uint32_t id);
+
+#endif
