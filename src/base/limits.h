@@ -101,6 +101,10 @@
 #define NX_MIN_MEMORY_LIMIT_MB         8
 // Different keys one segment may change; the most MAX_STATE_MUTATIONS can be set to.
 #define NX_MAX_SEGMENT_CHANGES         10000
+// Keys of a panel's state; each takes at least 8 bytes of a frame besides its own.
+#define NX_MAX_STATE_ENTRIES           65536
+// QuickJS compiles a megabyte in well under a second.
+#define NX_COMPILE_TIMEOUT_MS          5000
 // A worker that has not answered this long after its deadline is killed.
 #define NX_WATCHDOG_GRACE_MS           50
 

@@ -23,10 +23,12 @@ struct nx_exec_caps {
         max_state_bytes;
 };
 
+struct nx_warm_code; // warm.h
+
 struct nx_exec {
     uint32_t id;
     struct nx_instance *instance;
-    uint32_t code_slot;
+    struct nx_warm_code *code; // holds a reference
     struct nx_cap_set
         grants; // items are borrowed from `kept` (or, in the first segment, the frame)
     char *kept; // owned copy of the grants' bytes, once suspended

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+// Worker side: executions from RUN to their last segment, and compiling. Warm handlers and
+// instances at rest are kept by warm.c.
+#include "sandbox/runner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "sandbox/warm.h"
+#include "sandbox/work.h"
+
+static struct nx_exec *suspended; // list
+static struct nx_state_entry *state_entries;
+static struct nx_cap caps[NX_MAX_CAPS];
+
+int nx_runner_init(void) {
+    state_entries = calloc(NX_MAX_STATE_ENTRIES, sizeof(*state_entries));
+    return state_entries != NULL && nx_engine_attach(NULL) == 0 ? nx_work_init() : NX_E_NOMEM;
+}
+
+// A fresh seed for Math.random. Drawn in batches: one system call serves 32 executions.
+static uint64_t next_seed(void) {
+    static uint64_t seeds[32];
+    static size_t left;
+    if (left == 0) {
+        if (getrandom(seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds)) {
+            abort(); // never a predictable seed
+        }
+        left = sizeof(seeds) / sizeof(seeds[0]);
+    }
+    return seeds[--left];
+}
+
+static uint32_t read_state(struct nx_wire_reader *r) {
+    const uint32_t count = nx_wire_get_count(r, NX_MAX_STATE_ENTRIES, 8);
+    for (uint32_t i = 0; i < count; i++) {
+        state_entries[i].key = nx_wire_get_bytes(r);
+        state_entries[i].json = nx_wire_get_bytes(r);
+    }
+    return count;
+}
+
+// Reads CAPS into grants whose scopes are the frame's bytes.
+static void read_caps(struct nx_wire_reader *r, struct nx_cap_set *grants) {
+    *grants = (struct nx_cap_set){.items = caps};
+    const uint32_t count = nx_wire_get_count(r, NX_MAX_CAPS, 5);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t kind = nx_wire_get_u8(r);
+        const struct nx_span scope = nx_wire_get_bytes(r);
+        if (kind >= NX_CAP_KINDS) {
+            r->failed = true;
+            return;
+        }
+        if (nx_span_eq(scope, nx_span_str("*"))) {
+            grants->all[kind] = true;
+        } else {
+            caps[grants->count++] =
+                (struct nx_cap){(enum nx_cap_kind)kind, (char *)scope.data, scope.len};
+        }
+    }
+}
+
+// What a suspended execution needs of its RUN frame, which is about to go.
+static int keep_grants(struct nx_exec *exec) {
+    if (exec->kept != NULL) {
+        return 0;
+    }
+    size_t bytes = exec->grants.count * sizeof(struct nx_cap);
+    for (size_t i = 0; i < exec->grants.count; i++) {
+        bytes += exec->grants.items[i].scope_len;
+    }
+    exec->kept = malloc(bytes + 1);
+    if (exec->kept == NULL) {
+        return NX_E_NOMEM;
+    }
+    struct nx_cap *items = (struct nx_cap *)(void *)exec->kept;
+    char *text = exec->kept + exec->grants.count * sizeof(struct nx_cap);
+    for (size_t i = 0; i < exec->grants.count; i++) {
+        items[i] = exec->grants.items[i];
+        items[i].scope = memcpy(text, items[i].scope, items[i].scope_len);
+        text += items[i].scope_len;
+    }
+    exec->grants.items = items;
+    return 0;
+}
+
+static void end_exec(struct nx_exec *exec, bool trapped) {
+    if (exec->instance != NULL) {
+        nx_warm_give_back(exec->instance, exec->code, trapped);
+    }
+    nx_warm_unref(exec->code);
+    free(exec->kept);
+    free(exec);
+}
+
+static uint32_t microseconds_since(uint64_t start_ns) {
+    const uint64_t us = (nx_clock_monotonic_ns() - start_ns) / 1000;
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+// Writes the segment's frame and parks or ends the execution.
+static int finish(struct nx_exec *exec, enum nx_trap trap, uint32_t outcome, uint64_t start_ns,
+                  uint32_t timeout_us, struct nx_buf *out) {
+    struct nx_segment_report report = {.run_us = microseconds_since(start_ns)};
+    const bool late = report.run_us >= timeout_us;
+    if (trap == NX_TRAP_NONE && nx_work.fatal == NX_RESULT_NONE && outcome == NX_GUEST_DONE) {
+        report.status = NX_WIRE_DONE;
+    } else if (trap == NX_TRAP_NONE && nx_work.fatal == NX_RESULT_NONE &&
+               outcome == NX_GUEST_SUSPENDED && exec->outstanding > 0 && keep_grants(exec) == 0) {
+        report.status = NX_WIRE_SUSPENDED;
+    } else {
+        report.status = NX_WIRE_ERROR;
+        report.code = nx_work_judge(trap, nx_instance_hit_memory_limit(exec->instance), late);
+    }
+    const struct nx_guest_shared *shared = nx_instance_shared(exec->instance);
+    report.memory_used_bytes = shared->heap_bytes;
+    report.memory_peak_bytes = shared->heap_peak_bytes;
+    const int status = nx_work_write(out, &report);
+    if (report.status == NX_WIRE_SUSPENDED && status == 0) {
+        nx_instance_park(exec->instance);
+        exec->next = suspended;
+        suspended = exec;
+    } else {
+        end_exec(exec, trap != NX_TRAP_NONE);
+    }
+    return status;
+}
+
+// Puts `len` bytes and a NUL where the guest can take them: the inbox if they fit. 0: no memory.
+static uint32_t place(struct nx_instance *instance, uint32_t len, uint8_t **at) {
+    uint32_t address = nx_instance_shared(instance)->inbox_address;
+    if (len + 1 > NX_GUEST_INBOX_BYTES &&
+        (nx_instance_call(instance, NX_EXPORT_ALLOC, (uint32_t[5]){len + 1}, &address) !=
+             NX_TRAP_NONE ||
+         address == 0)) {
+        return 0;
+    }
+    *at = nx_instance_memory(instance, address, len + 1);
+    return *at != NULL ? address : 0;
+}
+
+static void start_clock(struct nx_exec *exec, uint64_t start_ns, uint32_t timeout_us) {
+    const uint64_t soft = start_ns + (uint64_t)timeout_us * 1000;
+    nx_engine_set_deadline(exec->instance, soft,
+                           soft + (uint64_t)NX_HARD_DEADLINE_GRACE_MS * 1000000);
+}
+
+static void set_shared(struct nx_instance *instance) {
+    struct nx_guest_shared *shared = nx_instance_shared(instance);
+    shared->now_ms = nx_work.now_ms;
+    shared->seed = next_seed();
+    shared->interrupt = 0;
+}
+
+// Calls the handler's first segment in exec->instance.
+static enum nx_trap call_run(struct nx_exec *exec, struct nx_span args, struct nx_span scope,
+                             uint32_t *outcome) {
+    uint8_t *at;
+    const uint32_t len = (uint32_t)(args.len + scope.len + 1);
+    const uint32_t address = place(exec->instance, len, &at);
+    if (address == 0) {
+        nx_work.fatal = NX_RESULT_MEMORY_LIMIT;
+        snprintf(nx_work.fatal_message, sizeof(nx_work.fatal_message),
+                 "the arguments do not fit the memory limit");
+        return NX_TRAP_HOST;
+    }
+    memcpy(at, args.data, args.len);
+    at[args.len] = 0;
+    memcpy(at + args.len + 1, scope.data, scope.len);
+    at[len] = 0;
+    return nx_instance_call(exec->instance, NX_EXPORT_RUN,
+                            (uint32_t[5]){address, (uint32_t)args.len, (uint32_t)scope.len},
+                            outcome);
+}
+
+// ---- frames
+// ----------------------------------------------------------------------------------------
+
+int nx_runner_load(uint32_t slot, struct nx_span payload) {
+    struct nx_wire_reader r;
+    nx_wire_reader_init(&r, payload);
+    const struct nx_span bytecode = nx_wire_get_bytes(&r);
+    return nx_wire_reader_done(&r) ? nx_warm_load(slot, bytecode) : NX_E_PROTOCOL;
+}
+
+int nx_runner_unload(uint32_t slot) {
+    return nx_warm_unload(slot);
+}
+
+static void read_limits(struct nx_wire_reader *r, struct nx_exec_caps *limits) {
+    limits->max_host_calls = nx_wire_get_u32(r);
+    limits->max_mutations = nx_wire_get_u32(r);
+    limits->max_events = nx_wire_get_u32(r);
+    limits->max_log_bytes = nx_wire_get_u32(r);
+    limits->max_value_bytes = nx_wire_get_u32(r);
+    limits->max_state_bytes = nx_wire_get_u32(r);
+}
+
+// The segment could not even start: say so and end the execution.
+static int refuse(struct nx_exec *exec, enum nx_result_code code, const char *message,
+                  struct nx_buf *out) {
+    nx_buf_append_str(&nx_work.message, message);
+    const struct nx_segment_report report = {.status = NX_WIRE_ERROR, .code = code};
+    const int status = nx_work_write(out, &report);
+    end_exec(exec, false);
+    return status;
+}
+
+int nx_runner_run(uint32_t id, struct nx_span payload, struct nx_buf *out) {
+    struct nx_wire_reader r;
+    nx_wire_reader_init(&r, payload);
+    struct nx_exec *exec = calloc(1, sizeof(*exec));
+    if (exec == NULL) {
+        return NX_E_NOMEM;
+    }
+    exec->id = id;
+    exec->code = nx_warm_code(nx_wire_get_u32(&r));
+    const uint32_t timeout_us = nx_wire_get_u32(&r);
+    read_limits(&r, &exec->limits);
+    const uint32_t state_count = read_state(&r);
+    read_caps(&r, &exec->grants);
+    const struct nx_span args = nx_wire_get_bytes(&r), scope = nx_wire_get_bytes(&r);
+    if (!nx_wire_reader_done(&r) || exec->code == NULL) {
+        end_exec(exec, false);
+        return NX_E_PROTOCOL;
+    }
+    nx_work_begin(exec, state_entries, state_count, (double)nx_clock_wall_ms());
+    const uint64_t start_ns = nx_clock_monotonic_ns();
+    const uint64_t soft_ns = start_ns + (uint64_t)timeout_us * 1000;
+    enum nx_trap trap;
+    uint32_t outcome;
+    exec->instance =
+        nx_warm_take(exec->code, soft_ns, soft_ns + (uint64_t)NX_HARD_DEADLINE_GRACE_MS * 1000000,
+                     &trap, &outcome);
+    if (exec->instance == NULL) {
+        nx_engine_clear_deadline();
+        return refuse(exec, trap == NX_TRAP_DEADLINE ? NX_RESULT_TIMEOUT : NX_RESULT_MEMORY_LIMIT,
+                      "the handler could not be loaded", out);
+    }
+    set_shared(exec->instance);
+    trap = call_run(exec, args, scope, &outcome);
+    nx_engine_clear_deadline();
+    return finish(exec, trap, outcome, start_ns, timeout_us, out);
+}
+
+// Takes the execution out of the list of suspended ones.
+static struct nx_exec *wake(uint32_t id) {
+    for (struct nx_exec **at = &suspended; *at != NULL; at = &(*at)->next) {
+        if ((*at)->id == id) {
+            struct nx_exec *exec = *at;
+            *at = exec->next;
+            return exec;
+        }
+    }
+    return NULL;
+}
+
+int nx_runner_release(uint32_t id) {
+    struct nx_exec *exec = wake(id);
+    if (exec == NULL) {
+        return NX_E_PROTOCOL;
+    }
+    end_exec(exec, false);
+    return 0;
+}
+
+static bool answer_call(struct nx_exec *exec, uint32_t call_id) {
+    for (uint32_t i = 0; i < exec->outstanding; i++) {
+        if (exec->outstanding_ids[i] == call_id) {
+            exec->outstanding_ids[i] = exec->outstanding_ids[--exec->outstanding];
+            return true;
+        }
+    }
+    return false;
+}
+
+// Hands an extension call's result to the guest: JSON, or code NUL message.
+static enum nx_trap call_resume(struct nx_exec *exec, uint32_t call_id, bool ok,
+                                struct nx_span first, struct nx_span second, uint32_t *outcome) {
+    const uint32_t len = (uint32_t)(ok ? first.len : first.len + 1 + second.len);
+    uint8_t *at;
+    const uint32_t address = place(exec->instance, len, &at);
+    if (address == 0) {
+        nx_work.fatal = NX_RESULT_MEMORY_LIMIT;
+        snprintf(nx_work.fatal_message, sizeof(nx_work.fatal_message),
+                 "the result of the extension call does not fit the memory limit");
+        return NX_TRAP_HOST;
+    }
+    memcpy(at, first.data, first.len);
+    if (!ok) {
+        at[first.len] = 0;
+        memcpy(at + first.len + 1, second.data, second.len);
+    }
+    at[len] = 0;
+    return nx_instance_call(exec->instance, NX_EXPORT_RESUME,
+                            (uint32_t[5]){call_id, ok, address, len}, outcome);
+}
+
+int nx_runner_resume(uint32_t id, struct nx_span payload, struct nx_buf *out) {
+    struct nx_wire_reader r;
+    nx_wire_reader_init(&r, payload);
+    const uint32_t timeout_us = nx_wire_get_u32(&r), call_id = nx_wire_get_u32(&r);
+    const bool ok = nx_wire_get_u8(&r) != 0;
+    const struct nx_span first = nx_wire_get_bytes(&r), second = nx_wire_get_bytes(&r);
+    const uint32_t state_count = read_state(&r);
+    struct nx_exec *exec = nx_wire_reader_done(&r) ? wake(id) : NULL;
+    if (exec == NULL || !answer_call(exec, call_id)) {
+        return NX_E_PROTOCOL;
+    }
+    nx_work_begin(exec, state_entries, state_count, (double)nx_clock_wall_ms());
+    nx_instance_shared(exec->instance)->now_ms = nx_work.now_ms;
+    const uint64_t start_ns = nx_clock_monotonic_ns();
+    uint32_t outcome = NX_GUEST_ERROR;
+    start_clock(exec, start_ns, timeout_us);
+    const enum nx_trap trap = call_resume(exec, call_id, ok, first, second, &outcome);
+    nx_engine_clear_deadline();
+    return finish(exec, trap, outcome, start_ns, timeout_us, out);
+}
