@@ -59,12 +59,13 @@ int nx_runner_compile(uint32_t id, struct nx_span payload, struct nx_buf *out) {
              : nx_work_judge(trap, nx_instance_hit_memory_limit(instance), end_ns >= soft_ns);
     nx_instance_reset(instance, trap != NX_TRAP_NONE);
 
+    const struct nx_span nothing = {0};
     const size_t start = nx_wire_begin(out, NX_FRAME_COMPILED, id);
     nx_wire_put_u8(out, (uint8_t)code);
     nx_wire_put_u32(out, (uint32_t)((end_ns - start_ns) / 1000));
     nx_wire_put_u32(out, nx_work.line > 0 ? (uint32_t)nx_work.line : 0);
     nx_wire_put_u32(out, nx_work.column > 0 ? (uint32_t)nx_work.column : 0);
-    nx_wire_put_bytes(out, good ? nx_buf_span(&nx_work.returned) : (struct nx_span){0});
-    nx_wire_put_bytes(out, good ? (struct nx_span){0} : nx_buf_span(&nx_work.message));
+    nx_wire_put_bytes(out, good ? nx_buf_span(&nx_work.returned) : nothing);
+    nx_wire_put_bytes(out, good ? nothing : nx_buf_span(&nx_work.message));
     return nx_wire_end(out, start);
 }
