@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The harness of the black-box tests: starts the real server on a free port and talks to it.
+
+The build under test is named by NX_BIN_DIR, or NX_BUILD_DIR (as CTest sets it), else build/release.
+"""
+import json
+import os
+import pathlib
+import queue
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+import requests
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD_DIR = pathlib.Path(os.environ.get("NX_BUILD_DIR", ROOT / "build/release"))
+BIN_DIR = pathlib.Path(os.environ.get("NX_BIN_DIR", BUILD_DIR / "bin"))
+NEXUS = BIN_DIR / "nexus"
+
+COUNTER = """<NexusPanel id="counter" title="Counter">
+  <Data><State name="count" type="number" default="0"/></Data>
+  <Logic>
+    <Extension name="time"/>
+    <Tool name="increment">
+      <Arg name="by" type="number" required="false" default="1"/>
+      <Capabilities>
+        <Capability type="state:read" scope="count"/>
+        <Capability type="state:write" scope="count"/>
+        <Capability type="events:emit" scope="incremented"/>
+      </Capabilities>
+      <Handler>
+        $state.count = $state.count + $args.by;
+        $emit('incremented', $state.count);
+        return $state.count;
+      </Handler>
+    </Tool>
+    <Tool name="nap">
+      <Capabilities>
+        <Capability type="state:read" scope="count"/>
+        <Capability type="state:write" scope="count"/>
+        <Capability type="ext" scope="time"/>
+      </Capabilities>
+      <Handler>
+        await $ext.time.sleep($args.ms);
+        $state.count = $state.count + 1;
+        return 'rested';
+      </Handler>
+    </Tool>
+    <Tool name="fail">
+      <Handler>throw new Error('on purpose');</Handler>
+    </Tool>
+    <Tool name="echo">
+      <Handler>return { args: $args, requestId: $scope.requestId };</Handler>
+    </Tool>
+    <Tool name="big">
+      <Handler>return 'x'.repeat($args.size);</Handler>
+    </Tool>
+    <Tool name="spin">
+      <Handler>for (;;) {}</Handler>
+    </Tool>
+  </Logic>
+</NexusPanel>
+"""
+
+
+class Server:
+    """A running `nexus serve`."""
+
+    def __init__(self, *arguments, env=None, wait=True):
+        environment = {"PATH": os.environ["PATH"], "HTTP_PORT": "0", "WORKERS": "1"}
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        environment.update(env or {})
+        self.process = subprocess.Popen([str(NEXUS), "serve", *map(str, arguments)],
+                                        env=environment, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, errors="replace")
+        self.lines, self.errors = [], []
+        self.news = queue.Queue()
+        self.readers = [threading.Thread(target=self._read, args=pair, daemon=True) for pair in
+                        ((self.process.stdout, self.lines), (self.process.stderr, self.errors))]
+        for reader in self.readers:
+            reader.start()
+        self.url = self.wait_for_log("listening")["url"] if wait else None
+
+    def _read(self, stream, lines):
+        for line in stream:
+            lines.append(line.rstrip("\n"))
+            self.news.put(line)
+
+    def logs(self, message=None):
+        """The log lines so far, those that say `message` if given."""
+        parsed = [json.loads(line) for line in list(self.lines)]
+        return [line for line in parsed if message is None or line["msg"] == message]
+
+    def wait_for_log(self, message, seconds=20):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = self.logs(message)
+            if found:
+                return found[0]
+            if self.process.poll() is not None and not any(r.is_alive() for r in self.readers):
+                break
+            try:
+                self.news.get(timeout=0.1)
+            except queue.Empty:
+                pass
+        raise AssertionError(f"no log line '{message}':\n" + "\n".join(self.lines + self.errors))
+
+    @property
+    def port(self):
+        return int(self.url.rsplit(":", 1)[1])
+
+    def request(self, method, path, **options):
+        options.setdefault("timeout", 20)
+        return requests.request(method, self.url + path, **options)
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post(self, path, **options):
+        return self.request("POST", path, **options)
+
+    def trigger(self, panel, tool, args=None, **options):
+        return self.post(f"/panels/{panel}/trigger/{tool}", json=args or {}, **options)
+
+    def create(self, source=COUNTER):
+        return self.post("/panels", data=source.encode(),
+                         headers={"Content-Type": "application/xml"})
+
+    def connect(self, seconds=10):
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def fd_count(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def wait_for_fds(self, at_most, seconds=10):
+        """Connections that ended are really gone."""
+        deadline = time.monotonic() + seconds
+        while self.fd_count() > at_most and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert self.fd_count() <= at_most
+
+    def stop(self, signum=signal.SIGTERM, seconds=20):
+        """Ends it and returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        code = self.process.wait(seconds)
+        for reader in self.readers:
+            reader.join(seconds)
+        return code
+
+    def stop_cleanly(self):
+        code = self.stop()
+        assert code == 0, f"exit code {code}:\n" + "\n".join(self.errors)
+        assert not [line for line in self.errors if "Sanitizer" in line or "runtime error" in line]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Response:
+    """One response as it stood on the wire."""
+
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def code(self):
+        return self.json()["error"]["code"]
+
+
+class Wire:
+    """A connection on which a test writes its bytes itself."""
+
+    def __init__(self, server, seconds=10):
+        self.socket = server.connect(seconds)
+        self.received = self.socket.makefile("rb")
+
+    def send(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode())
+        return self
+
+    def read(self, has_body=True):
+        """The next response, or None when the server closed the connection before one."""
+        line = self.received.readline()
+        if not line:
+            return None
+        version, status = line.split(b" ", 2)[:2]
+        assert version == b"HTTP/1.1"
+        headers = {}
+        for line in iter(self.received.readline, b"\r\n"):
+            name, value = line.decode().rstrip("\r\n").split(": ", 1)
+            assert name.lower() not in headers, f"{name} twice"
+            headers[name.lower()] = value
+        size = int(headers.get("content-length", 0)) if has_body else 0
+        return Response(int(status), headers, self.received.read(size))
+
+    def at_end(self):
+        """Whether the server closes the connection without a word more."""
+        try:
+            return self.received.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self):
+        self.received.close()
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+@pytest.fixture
+def wire(server):
+    """Opens connections to the server; closes them at the end."""
+    opened = []
+
+    def open_one(data=b"", seconds=10):
+        opened.append(Wire(server, seconds))
+        return opened[-1].send(data)
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def module_server():
+    one = Server()
+    yield one
+    one.stop_cleanly()
+
+
+@pytest.fixture
+def server(module_server):
+    """The module's server, with a fresh counter panel and no other."""
+    for panel in module_server.get("/panels").json()["panels"]:
+        assert module_server.request("DELETE", f"/panels/{panel['id']}").status_code == 204
+    assert module_server.create().status_code == 201
+    return module_server
+
+
+@pytest.fixture
+def start():
+    """Starts servers of its own for a test; whatever is left is killed at the end."""
+    started = []
+
+    def start_one(*arguments, **options):
+        started.append(Server(*arguments, **options))
+        return started[-1]
+    yield start_one
+    for one in started:
+        if one.process.poll() is None:
+            one.kill()

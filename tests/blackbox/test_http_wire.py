@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP on the wire: framing, pipelining, limits, and clients that mean harm."""
+import json
+import socket
+import time
+
+import pytest
+
+GET = b"GET /panels/counter/state HTTP/1.1\r\nHost: h\r\n\r\n"
+JSON = b"Content-Type: application/json\r\n"
+
+
+def post(body=b"{}", path=b"/panels/counter/trigger/increment", headers=b""):
+    return (b"POST " + path + b" HTTP/1.1\r\nHost: h\r\n" + JSON + headers +
+            b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def count(server):
+    return server.get("/panels/counter/state").json()["state"]["count"]
+
+
+def test_keep_alive(wire):
+    one = wire()
+    for i in range(1, 6):
+        response = one.send(post()).read()
+        assert (response.status, response.json()["returnValue"]) == (200, i)
+        assert "connection" not in response.headers
+
+
+def test_close_is_honoured(wire):
+    one = wire(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    response = one.read()
+    assert (response.status, response.headers["connection"]) == (200, "close")
+    assert one.at_end()
+
+
+def test_http_1_0(wire):
+    one = wire(b"GET /health HTTP/1.0\r\n\r\n")
+    assert one.read().headers["connection"] == "close"
+    assert one.at_end()
+
+
+def test_any_cut_of_a_request(server, wire):
+    request = post(b'{"by": 1}')
+    for cut in range(1, len(request), 7):
+        one = wire(request[:cut])
+        time.sleep(0.002)
+        assert one.send(request[cut:]).read().status == 200
+        one.close()
+    assert count(server) == len(range(1, len(request), 7))
+
+
+def test_byte_by_byte(wire):
+    one = wire()
+    for byte in post() + GET:
+        one.send(bytes([byte]))
+    assert one.read().json()["returnValue"] == 1
+    assert one.read().json()["state"] == {"count": 1}
+
+
+def test_pipelining_keeps_order(wire):
+    one = wire((post() + GET) * 50)
+    for i in range(1, 51):
+        assert one.read().json()["returnValue"] == i
+        assert one.read().json()["state"] == {"count": i}
+
+
+def test_pipelining_more_than_is_read_ahead(wire):
+    padding = b"X-Padding: " + b"x" * 4000 + b"\r\n"
+    one = wire(post(b'{"ms": 300}', b"/panels/counter/trigger/nap"), seconds=20)
+    total = 200  # 800 KB while the first request is at work
+    one.socket.setblocking(False)
+    data, sent = post(headers=padding) * total, 0
+    while sent < len(data):
+        try:
+            sent += one.socket.send(data[sent:])
+        except BlockingIOError:
+            time.sleep(0.01)
+    one.socket.settimeout(20)
+    assert one.read().json()["returnValue"] == "rested"
+    for i in range(2, total + 2):
+        assert one.read().json()["returnValue"] == i
+
+
+def test_half_closed_client_gets_its_replies(wire):
+    one = wire(post() + post())
+    one.socket.shutdown(socket.SHUT_WR)
+    assert [one.read().json()["returnValue"] for _ in range(2)] == [1, 2]
+    assert one.at_end()
+
+
+def test_chunked_body(wire):
+    head = (b"POST /panels/counter/trigger/increment HTTP/1.1\r\nHost: h\r\n" + JSON +
+            b"Transfer-Encoding: chunked\r\n\r\n")
+    one = wire(head + b"4\r\n{\"by\r\n5\r\n\": 7}\r\n0\r\n\r\n" + GET)
+    assert one.read().json()["returnValue"] == 7
+    assert one.read().json()["state"] == {"count": 7}
+    body = b"1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+    for i in range(len(body)):
+        one.send(head + body[:i])
+        time.sleep(0.002)
+        assert one.send(body[i:]).read().json()["returnValue"] == 8 + i
+
+
+def test_expect_continue(wire):
+    one = wire(post(b'{"by": 2}', headers=b"Expect: 100-continue\r\n")[:-9])
+    assert one.received.readline() == b"HTTP/1.1 100 Continue\r\n"
+    assert one.received.readline() == b"\r\n"
+    assert one.send(b'{"by": 2}').read().json()["returnValue"] == 2
+
+
+def test_expect_continue_is_refused_before_the_body(wire):
+    request = post(headers=b"Expect: 100-continue\r\n").replace(b"/counter/", b"/c.c/")[:-2]
+    assert wire(request).read().status == 400
+
+
+def test_head_and_empty_bodies_keep_framing(wire):
+    head = GET.replace(b"GET", b"HEAD")
+    options = GET.replace(b"GET", b"OPTIONS")
+    not_modified = GET.replace(b"\r\n\r\n", b"\r\nIf-None-Match: *\r\n\r\n")
+    one = wire(head + options + not_modified + GET)
+    assert one.read(has_body=False).status == 200
+    assert one.read().status == 204
+    assert one.read(has_body=False).status == 304
+    assert one.read().json()["state"] == {"count": 0}
+
+
+SMUGGLED = b"DELETE /panels/counter HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@pytest.mark.parametrize("headers", [
+    b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+    b"Content-Length: 2\r\nContent-Length: 2\r\n",
+    b"Content-Length: 2\r\nContent-Length: 0\r\n",
+    b"Content-Length: 2, 2\r\n",
+    b"Content-Length: +2\r\n",
+    b"Content-Length: 0x2\r\n",
+    b"Content-Length : 2\r\n",
+    b"X: y\r\n Content-Length: 2\r\n",
+    b"X: y\nContent-Length: 2\r\n",
+    b"X: y\rContent-Length: 2\r\n",
+    b"X: y\0\r\nContent-Length: 2\r\n",
+    b"Transfer-Encoding: xchunked\r\n",
+    b"Transfer-Encoding: chunked, identity\r\n",
+    b"Transfer-Encoding : chunked\r\n",
+    b"Transfer-Encoding: \x0bchunked\r\n",
+    b"Host: other\r\n",
+    b"Content-Length: 18446744073709551618\r\n",
+])
+def test_ambiguous_requests_end_the_connection(server, wire, headers):
+    for body in (b"{}", b"0\r\n\r\n"):
+        one = wire(b"POST /panels/counter/trigger/increment HTTP/1.1\r\nHost: h\r\n" + JSON + headers +
+                   b"\r\n" + body + SMUGGLED)
+        response = one.read()
+        assert response.status in (400, 501), response.body
+        assert response.headers["connection"] == "close"
+        assert response.code == "INVALID_REQUEST"
+        assert one.at_end()
+    assert count(server) == 0  # neither ran, and the panel is still there
+
+
+@pytest.mark.parametrize("chunks", [
+    b"2;x=y\r\n{}\r\n0\r\n\r\n", b"2\n{}\r\n0\r\n\r\n", b"ffffffffffffffff\r\n{}", b"2\r\n{}0\r\n\r\n",
+    b"2\r\n{}\r\n0\r\nX: y\r\n\r\n", b"-2\r\n{}\r\n0\r\n\r\n", b"0x2\r\n{}\r\n0\r\n\r\n",
+])
+def test_bad_chunks_end_the_connection(server, wire, chunks):
+    one = wire(b"POST /panels/counter/trigger/increment HTTP/1.1\r\nHost: h\r\n" + JSON +
+               b"Transfer-Encoding: chunked\r\n\r\n" + chunks + SMUGGLED)
+    assert one.read().status in (400, 413)
+    assert one.at_end()
+    assert count(server) == 0
+
+
+@pytest.mark.parametrize("request_line, status", [
+    (b"GET //panels HTTP/1.1", 404),
+    (b"GET /panels/../health HTTP/1.1", 404),
+    (b"GET /panels/%2e%2e%2fhealth HTTP/1.1", 400),
+    (b"GET /panels/counter%2fstate HTTP/1.1", 400),
+    (b"GET /panels/%63ounter HTTP/1.1", 200),
+    (b"GET /panels/%2563ounter HTTP/1.1", 400),
+    (b"GET http://evil.example/panels/counter HTTP/1.1", 200),
+    (b"GET ftp://evil.example/panels/counter HTTP/1.1", 404),
+    (b"GET panels HTTP/1.1", 404),
+    (b"GET /panels/counter HTTP/1.1 x", 400),
+    (b"GET /panels/counter", 400),
+    (b"GET /panels/counter HTTP/3.0", 505),
+    (b"CONNECT h:1 HTTP/1.1", 404),
+    (b"OPTIONS * HTTP/1.1", 204),
+    (b"GET * HTTP/1.1", 400),
+    (b"PRI * HTTP/2.0", 505),
+    (b"GET /" + b"a" * 9000 + b" HTTP/1.1", 414),
+])
+def test_request_lines(wire, request_line, status):
+    assert wire(request_line + b"\r\nHost: h\r\n\r\n").read().status == status
+
+
+def test_oversized_heads(wire):
+    for request, status in ((b"GET /health HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 17000, 431),
+                            (b"GET /health HTTP/1.1\r\nHost: h\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
+                            (b"G" * 17000, 414)):
+        one = wire(request)
+        response = one.read()
+        assert (response.status, response.headers["connection"]) == (status, "close")
+        assert one.at_end()
+
+
+def test_body_limit_is_judged_by_its_announcement(wire):
+    one = wire(b"POST /panels HTTP/1.1\r\nHost: h\r\n" + JSON + b"Content-Length: 1048577\r\n\r\n")
+    response = one.read()
+    assert (response.status, response.code) == (413, "RESOURCE_LIMIT")
+    assert one.at_end()
+
+
+def test_body_limit_is_exact(wire):
+    body = json.dumps({"text": ""}).encode()
+    full = body[:-2] + b"x" * (1048576 - len(body)) + body[-2:]
+    echo = b"/panels/counter/trigger/echo"
+    response = wire(post(full, echo)).read()
+    assert response.status == 200
+    assert len(response.json()["returnValue"]["args"]["text"]) == 1048576 - len(body)
+    assert wire(post(full + b" ", echo)).read().status == 413
+
+
+def test_body_limit_of_chunked_bodies(wire):
+    one = wire(b"POST /panels/counter/trigger/echo HTTP/1.1\r\nHost: h\r\n" + JSON +
+               b"Transfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    response = None
+    for _ in range(17):
+        one.send(chunk)
+    response = one.read()
+    assert (response.status, response.code) == (413, "RESOURCE_LIMIT")
+    assert one.at_end()
+
+
+def test_large_reply_to_a_slow_reader(wire):
+    size = 900 * 1024
+    one = wire(seconds=30)
+    one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.send(post(b'{"size": %d}' % size, b"/panels/counter/trigger/big") * 5 + GET)
+    time.sleep(0.3)
+    for _ in range(5):
+        assert len(one.read().json()["returnValue"]) == size
+    assert one.read().json()["state"] == {"count": 0}
+
+
+@pytest.mark.parametrize("given", ["a" * 129, "a b", "a\x7fb", "\u00e9", ""])
+def test_request_ids_that_cannot_be_echoed(wire, given):
+    one = wire(b"GET /health HTTP/1.1\r\nHost: h\r\nX-Request-Id: " + given.encode() + b"\r\n\r\n")
+    response = one.read()
+    if response.status == 200:
+        assert response.headers["x-request-id"] != given
+        assert len(response.headers["x-request-id"]) == 24
+
+
+def test_request_ids_are_echoed_or_made(wire):
+    longest = "~!" * 64
+    one = wire(b"GET /health HTTP/1.1\r\nHost: h\r\nX-Request-Id: " + longest.encode() + b"\r\n\r\n")
+    assert one.read().headers["x-request-id"] == longest
+    made = {one.send(GET).read().headers["x-request-id"] for _ in range(20)}
+    assert len(made) == 20
+
+
+# ---- Clients that go away ----------------------------------------------------------------------------
+
+def test_execution_goes_on_without_its_client(server, wire):
+    for linger in (False, True):
+        one = wire(post(b'{"ms": 200}', b"/panels/counter/trigger/nap"))
+        time.sleep(0.05)
+        if linger:  # a reset instead of an orderly end
+            one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        one.close()
+    deadline = time.monotonic() + 10
+    while count(server) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert count(server) == 2
+
+
+def test_clients_that_leave_at_any_moment_leave_nothing_behind(server, wire):
+    before = server.fd_count()
+    request = post()
+    for cut in list(range(0, len(request) + 1, 5)) * 3:
+        one = wire(request[:cut])
+        one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        one.close()
+    one = None
+    server.wait_for_fds(before + 1)
+    assert server.get("/health").status_code == 200
+
+
+def test_panel_deleted_under_its_triggers(server, wire):
+    waiting = [wire(post(b'{"ms": 5000}', b"/panels/counter/trigger/nap")) for _ in range(5)]
+    deadline = time.monotonic() + 10
+    while (server.get("/panels/counter").json()["status"] != "suspended" and
+           time.monotonic() < deadline):
+        time.sleep(0.01)
+    assert server.request("DELETE", "/panels/counter").status_code == 204
+    for one in waiting:
+        result = one.read().json()
+        assert (result["status"], result["error"]["code"]) == ("error", "CANCELLED")
