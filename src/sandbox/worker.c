@@ -3,6 +3,7 @@
 #include "sandbox/worker.h"
 
 #include <errno.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -63,7 +64,9 @@ int nx_worker_main(int channel) {
     struct nx_buf in, out;
     nx_buf_init(&in, 2 * (size_t)NX_MAX_FRAME_BYTES);
     nx_buf_init(&out, 2 * (size_t)NX_MAX_FRAME_BYTES);
-    if (nx_runner_init() != 0) {
+    // /proc/self belongs to root while the process is not dumpable, so the engine's view of its own
+    // page tables is opened before that; no guest has run yet.
+    if (prctl(PR_SET_DUMPABLE, 1) != 0 || nx_runner_init() != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
         return 1;
     }
     for (;;) {

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// nexus-sandbox: the zygote. Builds the images once, then forks a worker for every SPAWN frame.
+//
+// It was exec'ed by the kernel with an empty environment and no descriptors but its channel and
+// stderr (checked below), so neither it nor any worker ever held a secret. It stays
+// single-threaded, which is what makes forking without exec safe.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "guest_info.h"
+#include "sandbox/exec.h"
+#include "sandbox/wire.h"
+#include "sandbox/worker.h"
+
+extern char **environ;
+
+static int fail(const char *message) {
+    struct nx_buf out;
+    nx_buf_init(&out, 4096);
+    const size_t start = nx_wire_begin(&out, NX_FRAME_FAILED, 0);
+    nx_wire_put_bytes(&out, nx_span_str(message));
+    if (nx_wire_end(&out, start) == 0) {
+        nx_fd_write_all(NX_WIRE_ZYGOTE_FD, out.data, out.len);
+    }
+    nx_buf_free(&out);
+    fprintf(stderr, "nexus-sandbox: %s\n", message);
+    return 1;
+}
+
+// Reads one frame and the descriptor that came with it. 1, 0 at the end of the channel, or
+// negative.
+static int read_frame(struct nx_frame_header *header, char *payload, size_t cap, int *fd) {
+    const ssize_t got = nx_fd_recv(NX_WIRE_ZYGOTE_FD, header, sizeof(*header), fd);
+    if (got == 0) {
+        return 0;
+    }
+    if (got != (ssize_t)sizeof(*header) || header->version != NX_WIRE_VERSION ||
+        header->payload_bytes > cap) {
+        return NX_E_PROTOCOL;
+    }
+    return nx_fd_read_all(NX_WIRE_ZYGOTE_FD, payload, header->payload_bytes) == 0 ? 1
+                                                                                  : NX_E_PROTOCOL;
+}
+
+static int build_images(struct nx_error *err) {
+    struct nx_frame_header header;
+    char payload[64];
+    int fd = -1;
+    if (read_frame(&header, payload, sizeof(payload), &fd) != 1 || header.type != NX_FRAME_CONFIG ||
+        fd >= 0) {
+        return nx_error_set(err, NX_E_PROTOCOL, "no CONFIG frame");
+    }
+    struct nx_wire_reader r;
+    nx_wire_reader_init(&r, nx_span_of(payload, header.payload_bytes));
+    struct nx_engine_config config = {.imports = &nx_host_imports};
+    config.memory_limit_bytes = nx_wire_get_u32(&r);
+    config.stack_limit_bytes = nx_wire_get_u32(&r);
+    nx_wire_get_u32(&r); // flags
+    if (!nx_wire_reader_done(&r)) {
+        return nx_error_set(err, NX_E_PROTOCOL, "malformed CONFIG frame");
+    }
+    return nx_engine_create(&config, err);
+}
+
+static int announce(void) {
+    struct nx_buf out;
+    nx_buf_init(&out, 4096);
+    const size_t start = nx_wire_begin(&out, NX_FRAME_READY, 0);
+    nx_wire_put_bytes(&out, nx_span_str(NX_GUEST_BUILD_ID));
+    int status = nx_wire_end(&out, start);
+    if (status == 0) {
+        status = nx_fd_write_all(NX_WIRE_ZYGOTE_FD, out.data, out.len);
+    }
+    nx_buf_free(&out);
+    return status;
+}
+
+// The child: becomes the worker on `channel`.
+static _Noreturn void become_worker(int channel, pid_t zygote) {
+    // A worker without its zygote has no one to reap it; the check after closes the race in which
+    // the zygote died before the request took effect.
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != zygote) {
+        _exit(1);
+    }
+    // The zygote's channel would let the worker ask for more workers: it goes before any guest
+    // runs.
+    close(NX_WIRE_ZYGOTE_FD);
+    _exit(nx_worker_main(channel));
+}
+
+static int spawn(int channel) {
+    const pid_t zygote = getpid();
+    const pid_t pid = fork();
+    if (pid == 0) {
+        become_worker(channel, zygote);
+    }
+    close(channel);
+    if (pid < 0) {
+        return NX_E_IO;
+    }
+    NX_CLEANUP_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct nx_buf out;
+    nx_buf_init(&out, 4096);
+    const size_t start = nx_wire_begin(&out, NX_FRAME_SPAWNED, 0);
+    nx_wire_put_u32(&out, (uint32_t)pid);
+    int status = nx_wire_end(&out, start);
+    if (status == 0) {
+        status = pidfd >= 0 ? nx_fd_send(NX_WIRE_ZYGOTE_FD, out.data, out.len, pidfd) : NX_E_IO;
+    }
+    nx_buf_free(&out);
+    return status;
+}
+
+static void reap(int signal_number) {
+    (void)signal_number;
+    const int saved = errno;
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+    }
+    errno = saved;
+}
+
+// What must hold before anything is built. The order is safe: no foreign code has run yet, and each
+// step only takes away.
+static int harden(struct nx_error *err) {
+    const struct rlimit stack = {NX_WORKER_STACK_BYTES, NX_WORKER_STACK_BYTES};
+    const struct rlimit no_core = {0, 0};
+    const struct sigaction reaper = {.sa_handler = reap, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
+    if (environ != NULL && environ[0] != NULL) {
+        return nx_error_set(err, NX_E_INVALID,
+                            "started with an environment: nexus starts this "
+                            "program, people do not");
+    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0 ||
+        setrlimit(RLIMIT_STACK, &stack) != 0 || setrlimit(RLIMIT_CORE, &no_core) != 0 ||
+        sigaction(SIGCHLD, &reaper, NULL) != 0) {
+        return nx_error_errno(err, "cannot restrict the process");
+    }
+    return 0;
+}
+
+int main(void) {
+    struct nx_error err = {0};
+    if (fcntl(NX_WIRE_ZYGOTE_FD, F_GETFD) < 0) {
+        fputs("nexus-sandbox: started by nexus, not by hand\n", stderr);
+        return 2;
+    }
+    if (harden(&err) != 0 || build_images(&err) != 0) {
+        return fail(err.message);
+    }
+    if (announce() != 0) {
+        return 1;
+    }
+    for (;;) {
+        struct nx_frame_header header;
+        char payload[16];
+        int channel = -1;
+        const int status = read_frame(&header, payload, sizeof(payload), &channel);
+        if (status <= 0) {
+            return status == 0 ? 0 : 1; // the kernel is gone; the workers follow
+        }
+        if (header.type != NX_FRAME_SPAWN || channel < 0 || spawn(channel) != 0) {
+            return fail("cannot start a worker");
+        }
+    }
+}
