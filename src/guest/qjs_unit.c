@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // QuickJS with the few accessors to its internals that the public header does not offer. One
 // translation unit, so that nothing else of the glue depends on QuickJS's private structures.
+#include <malloc.h> // quickjs.c calls malloc_usable_size, and declares it on glibc only
+
 #include "quickjs.c"
 
 #include "qjs_unit.h"

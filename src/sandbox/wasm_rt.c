@@ -61,10 +61,9 @@ uint32_t wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t delta_pages) {
 }
 #else
 void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, uint64_t initial_pages, uint64_t max_pages,
-                             bool is64, uint32_t page_size) {
+                             bool is64) {
     (void)max_pages;
-    (void)is64;
-    (void)page_size;
+    (void)is64; // the guest is wasm32
     nx_running->wasm_pages = (uint32_t)initial_pages;
     show_memory(memory);
 }

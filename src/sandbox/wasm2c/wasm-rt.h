@@ -101,7 +101,7 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t *, uint32_t initial_pages, uint32_
 uint32_t wasm_rt_grow_memory(wasm_rt_memory_t *, uint32_t delta_pages);
 #else
 void wasm_rt_allocate_memory(wasm_rt_memory_t *, uint64_t initial_pages, uint64_t max_pages,
-                             bool is64, uint32_t page_size);
+                             bool is64);
 uint64_t wasm_rt_grow_memory(wasm_rt_memory_t *, uint64_t delta_pages);
 #endif
 void wasm_rt_free_memory(wasm_rt_memory_t *);
