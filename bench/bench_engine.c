@@ -2,8 +2,9 @@
 // What a worker does, timed inside one process: the frames that the kernel would send are handed to
 // the worker's own functions, and its answers are checked. No sockets, no other process.
 //
-// usage: bench_engine engine ROUNDS   prints "name<TAB>nanoseconds per call", all names in turn,
-//                                     ROUNDS times
+// usage: bench_engine engine ROUNDS [NAME]
+//                                     prints "name<TAB>nanoseconds per call", all names in turn (or
+//                                     only NAME: for profilers), ROUNDS times
 //        bench_engine js FILE RUNS    runs the handler body in FILE once to warm up and RUNS times
 //                                     timed; prints "median ms<TAB>returned JSON"
 #include <stdio.h>
@@ -293,7 +294,7 @@ static uint64_t time_calls(const struct measure *m) {
     return nx_clock_monotonic_ns() - start;
 }
 
-static void bench_engine(long rounds) {
+static void bench_engine(long rounds, const char *only) {
     for (uint32_t i = 0; i < HANDLER_COUNT; i++) {
         prepare(&handlers[i], i, nx_span_str(sources[i]));
     }
@@ -302,8 +303,10 @@ static void bench_engine(long rounds) {
     check_counter();
     for (long round = 0; round < rounds; round++) {
         for (size_t i = 0; i < sizeof(measures) / sizeof(measures[0]); i++) {
-            printf("%s\t%.1f\n", measures[i].name,
-                   (double)time_calls(&measures[i]) / measures[i].calls);
+            const struct measure *m = &measures[i];
+            if (only == NULL || strcmp(only, m->name) == 0) {
+                printf("%s\t%.1f\n", m->name, (double)time_calls(m) / m->calls);
+            }
         }
     }
 }
@@ -336,9 +339,10 @@ static void bench_js(const char *path, long runs) {
 
 int main(int argc, char **argv) {
     const bool js = argc == 4 && strcmp(argv[1], "js") == 0;
-    const long count = argc >= 3 ? strtol(argv[argc - 1], NULL, 10) : 0;
-    if ((!js && (argc != 3 || strcmp(argv[1], "engine") != 0)) || count < 1 || count > MAX_RUNS) {
-        die("usage: bench_engine engine ROUNDS | js FILE RUNS");
+    const bool engine = (argc == 3 || argc == 4) && strcmp(argv[1], "engine") == 0;
+    const long count = js || engine ? strtol(argv[js ? 3 : 2], NULL, 10) : 0;
+    if (count < 1 || count > MAX_RUNS) {
+        die("usage: bench_engine engine ROUNDS [NAME] | js FILE RUNS");
     }
     nx_buf_init(&answer, NX_MAX_FRAME_BYTES);
     nx_buf_init(&resume_frame, NX_MAX_FRAME_BYTES);
@@ -356,7 +360,7 @@ int main(int argc, char **argv) {
     if (js) {
         bench_js(argv[2], count);
     } else {
-        bench_engine(count);
+        bench_engine(count, argc == 4 ? argv[3] : NULL);
     }
     return 0;
 }
