@@ -16,7 +16,14 @@ own_sources() {
     find src tests bench \( "${names[@]:1}" \) -type f | LC_ALL=C sort
 }
 
-check_format() { own_sources '*.c' '*.h' | xargs -r clang-format --dry-run -Werror; }
+# Each clang-format lays out a few things in its own way; the one of Debian 12 decides.
+check_format() {
+    local version
+    version=$(clang-format --version | sed -n 's/.*version \([0-9]*\)\..*/\1/p')
+    own_sources '*.c' '*.h' | xargs -r clang-format --dry-run -Werror && return
+    [ "$version" != 14 ] || return 1
+    echo "This is clang-format $version; clang-format 14 decides, so what it says above does not count."
+}
 
 check_shell() {
     { find scripts tests bench deploy -name '*.sh' 2>/dev/null; echo .ci/run; } | xargs shellcheck

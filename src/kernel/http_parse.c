@@ -31,18 +31,17 @@ static const struct {
     const char *name;
     size_t len;
 } header_names[NX_HEADER_COUNT] = {
-#define NAME(text)                                                                                 \
-    { text, sizeof text - 1 }
-    [NX_HEADER_HOST] = NAME("host"),
-    [NX_HEADER_CONTENT_LENGTH] = NAME("content-length"),
-    [NX_HEADER_TRANSFER_ENCODING] = NAME("transfer-encoding"),
-    [NX_HEADER_CONTENT_TYPE] = NAME("content-type"),
-    [NX_HEADER_EXPECT] = NAME("expect"),
-    [NX_HEADER_ORIGIN] = NAME("origin"),
-    [NX_HEADER_X_REQUEST_ID] = NAME("x-request-id"),
-    [NX_HEADER_CONNECTION] = NAME("connection"),
-    [NX_HEADER_PREFER] = NAME("prefer"),
-    [NX_HEADER_IF_NONE_MATCH] = NAME("if-none-match"),
+#define NAME(text) .name = (text), .len = sizeof(text) - 1
+    [NX_HEADER_HOST] = {NAME("host")},
+    [NX_HEADER_CONTENT_LENGTH] = {NAME("content-length")},
+    [NX_HEADER_TRANSFER_ENCODING] = {NAME("transfer-encoding")},
+    [NX_HEADER_CONTENT_TYPE] = {NAME("content-type")},
+    [NX_HEADER_EXPECT] = {NAME("expect")},
+    [NX_HEADER_ORIGIN] = {NAME("origin")},
+    [NX_HEADER_X_REQUEST_ID] = {NAME("x-request-id")},
+    [NX_HEADER_CONNECTION] = {NAME("connection")},
+    [NX_HEADER_PREFER] = {NAME("prefer")},
+    [NX_HEADER_IF_NONE_MATCH] = {NAME("if-none-match")},
 #undef NAME
 };
 

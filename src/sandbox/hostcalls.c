@@ -432,6 +432,7 @@ static void result(void *user, uint32_t data, uint32_t len) {
     }
 }
 
+// NOLINTNEXTLINE(readability-function-size): the guest's ABI decides the arguments.
 static void report_error(void *user, int32_t kind, uint32_t message, uint32_t message_len,
                          uint32_t stack, uint32_t stack_len, uint32_t detail, uint32_t detail_len,
                          int32_t line, int32_t column) {

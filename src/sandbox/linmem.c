@@ -94,6 +94,9 @@ int nx_image_create(struct nx_image *image, const struct nx_linmem *m, uint32_t 
     while (end > first && page_is_zero(m->base + (size_t)(end - 1) * NX_PAGE_BYTES)) {
         end--;
     }
+    if (first == end) {
+        return nx_error_set(err, NX_E_INVALID, "the memory to make an image of is empty");
+    }
     const size_t bytes = (size_t)(end - first) * NX_PAGE_BYTES;
     const int fd = memfd_create("nexus-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0) {
