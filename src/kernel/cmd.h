@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs of the command line, one file each. Every verb gets its own arguments with argv[0] set
-// to the verb, prints what its --help says, and returns the process's exit code.
+// to "nexus VERB", prints what its --help says, and returns the process's exit code.
 #ifndef NX_KERNEL_CMD_H
 #define NX_KERNEL_CMD_H
 

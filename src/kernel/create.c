@@ -23,6 +23,7 @@ struct nx_creation {
     uint8_t (*ids)[NX_CODE_ID_BYTES]; // owned, during compilation
     struct nx_compile_job *job;
     struct nx_later failed;
+    bool skip_mount;
     const char *code; // of the failure
     struct nx_error err;
 };
@@ -118,7 +119,7 @@ static void on_compiled(void *user, const char *fault) {
     }
     for (size_t i = 0; i < panel->handler_count; i++)
         memcpy(panel->handlers[i].code_id, c->ids[i], NX_CODE_ID_BYTES);
-    if (!panel->mount) {
+    if (!panel->mount || c->skip_mount) {
         succeed(c, NULL);
         return;
     }
@@ -228,6 +229,7 @@ int nx_runtime_create_panel(struct nx_runtime *rt, const struct nx_panel_request
     c->rt = rt;
     c->fn = fn;
     c->user = user;
+    c->skip_mount = request->skip_mount;
     TAILQ_INSERT_TAIL(&rt->creations, c, link);
     rt->creation_count++;
     int rc = prepare(c, request);

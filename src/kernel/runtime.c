@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 
-#include "base/fd.h"
 #include "kernel/core.h"
 
 void nx_runtime_config_default(struct nx_runtime_config *config) {
@@ -35,19 +34,6 @@ static void on_compiled(void *user, const struct nx_compiled *compiled) {
     NX_OBSERVE(rt, on_compiled, compiled->code, compiled->compile_us);
 }
 
-static int load_mock(struct nx_runtime *rt, const char *path, struct nx_error *err) {
-    struct nx_buf text;
-    nx_buf_init(&text, NX_MAX_EXT_MOCK_BYTES);
-    int rc = nx_fd_read_file(path, NX_MAX_EXT_MOCK_BYTES, &text, err);
-    if (rc == 0) {
-        rc = nx_ext_mock(rt->ext, nx_buf_span(&text), err);
-        if (rc)
-            nx_error_wrap(err, "%s", path);
-    }
-    nx_buf_free(&text);
-    return rc;
-}
-
 static int start_parts(struct nx_runtime *rt, const struct nx_runtime_config *config,
                        struct nx_error *err) {
     int rc = nx_store_mem_new(&rt->store, err);
@@ -55,8 +41,6 @@ static int start_parts(struct nx_runtime *rt, const struct nx_runtime_config *co
         rc = nx_ext_registry_new(&rt->ext, rt->loop, err);
     if (rc == 0)
         rc = nx_ext_register_time(rt->ext, err);
-    if (rc == 0 && config->ext_mock_file)
-        rc = load_mock(rt, config->ext_mock_file, err);
     // The cache only notes the sandbox, so the sandbox can come last: once it runs, nothing fails.
     if (rc == 0)
         rc = nx_sandbox_start(&rt->sandbox, rt->loop, &config->sandbox, err);
@@ -85,7 +69,6 @@ int nx_runtime_start(struct nx_runtime **out, uv_loop_t *loop,
     rt->loop = loop;
     rt->config = *config;
     rt->config.sandbox.executable = NULL;
-    rt->config.ext_mock_file = NULL;
     TAILQ_INIT(&rt->starved);
     TAILQ_INIT(&rt->later);
     TAILQ_INIT(&rt->creations);

@@ -52,8 +52,7 @@ struct nx_runtime_config {
     uint32_t suspend_timeout_ms;  // each suspension
     uint32_t max_panels;
     uint32_t max_queue; // triggers waiting for their turn, per panel; see NX_QUEUE_PANELS_FACTOR
-    size_t max_cache_bytes;    // bytecode kept in memory
-    const char *ext_mock_file; // NULL: the real extensions. Otherwise only the file's answers exist
+    size_t max_cache_bytes; // bytecode kept in memory
 };
 
 // Every field at its documented default (one worker; the server sets more).
@@ -62,7 +61,7 @@ void nx_runtime_config_default(struct nx_runtime_config *config);
 // Starts the sandbox (bounded wait, see nx_sandbox_start), store, cache and built-in extensions on
 // `loop`, which the caller owns and runs. `config` is copied except the strings, which must outlive
 // the call only. On success *out is freed by nx_runtime_stop.
-// Errors: those of nx_sandbox_start; NX_E_INVALID for a bad mock file; nothing is left running.
+// Errors: those of nx_sandbox_start; nothing is left running.
 int nx_runtime_start(struct nx_runtime **out, uv_loop_t *loop,
                      const struct nx_runtime_config *config, struct nx_error *err);
 
@@ -77,7 +76,8 @@ void nx_runtime_stop(struct nx_runtime *runtime, uint32_t drain_ms, void (*on_st
 // True from nx_runtime_stop on: creations and triggers are refused with NX_E_CLOSED.
 bool nx_runtime_stopping(const struct nx_runtime *runtime);
 
-// Where further extensions (http) are registered, right after start. Owned by the runtime.
+// Where further extensions (http), or canned answers, are registered right after start. Owned by
+// the runtime.
 struct nx_ext_registry *nx_runtime_extensions(struct nx_runtime *runtime);
 
 // ---- Creating panels
@@ -92,6 +92,7 @@ struct nx_panel_request {
     // Replaces every declaration in the panel when not NULL (`nexus run --grant`). Copied.
     const struct nx_cap_set *grants;
     struct nx_span state_json; // an object merged over the initial state; empty: none
+    bool skip_mount;           // the mount handler does not run (`nexus run`)
 };
 
 // Why a panel was not created. Everything is valid during the callback.
