@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the C code that wasm2c generates needs from its embedder: the interface of wabt's wasm-rt.h,
 // declared anew for our own implementation (../wasm_rt.c). Only the parts that this guest uses, for
-// wabt 1.0.32 and 1.0.36.
+// wabt 1.0.32 (Debian 12) and 1.0.36 (Debian 13).
 //
 // Differences from wabt's sample runtime:
 //  - memory has a fixed reservation with guard pages; an access outside faults, and the handler
-//  checks
-//    the fault's address and the interrupted PC before it takes the fault for a trap (../trap.c);
+//    checks the fault's address and the interrupted PC before it takes the fault for a trap
+//    (../trap.c);
 //  - on x86-64 the generated loads and stores address memory relative to %gs, which saves a
-//  register
-//    and a reload of the base after every store;
+//    register and a reload of the base after every store;
 //  - no call depth counting: the native stack has a guard page and the same checks.
 #ifndef WASM_RT_H_
 #define WASM_RT_H_
@@ -109,10 +108,9 @@ void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *, uint32_t elements
                                     uint32_t max_elements);
 void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *);
 
-// ---- loads and stores
-// ----------------------------------------------------------------------------
-// scripts/adapt-wasm2c.sh turns the generated DEFINE_LOAD(…)/DEFINE_STORE(…) lines into these. The
-// empty asm keeps a load whose result is unused: it must still trap.
+// ---- loads and stores ---------------------------------------------------------------------------
+// src/guest/build/adapt.cmake turns the generated DEFINE_LOAD(…)/DEFINE_STORE(…) lines into these.
+// The empty asm keeps a load whose result is unused: it must still trap.
 #if defined(__x86_64__)
 #define NX_GUEST_BASE_IN_GS  1
 #define NX_MEM(t, mem, addr) (*(__seg_gs nx_unaligned_##t *)(uintptr_t)(addr))
