@@ -105,8 +105,30 @@
 #define NX_MAX_STATE_ENTRIES           65536
 // QuickJS compiles a megabyte in well under a second.
 #define NX_COMPILE_TIMEOUT_MS          5000
-// A worker that has not answered this long after its deadline is killed.
-#define NX_WATCHDOG_GRACE_MS           50
+// A worker that has not answered this long after its deadline is killed. It stops handlers by itself
+// at the deadline; this leaves room for a machine too busy to run it.
+#define NX_WATCHDOG_GRACE_MS           250
+// How often the kernel looks for workers past their deadline.
+#define NX_WATCHDOG_PERIOD_MS          50
+// A segment that runs this long no longer holds up what waits behind it: ten times what ordinary
+// handlers take, and rare enough for its signal to cost nothing.
+#define NX_SLOW_SEGMENT_US             1000
+// Frames sent to a worker ahead of its answers: enough to keep it busy while the kernel does a
+// round of its loop.
+#define NX_MAX_IN_FLIGHT               32
+// Bytes waiting in the kernel for one worker's socket before it gets no further work.
+#define NX_WORKER_FEED_BYTES           (1024 * 1024)
+// Bytecode that one worker keeps warm; the least recently used goes first.
+#define NX_MAX_WORKER_CODE_BYTES       ((size_t)64 * 1024 * 1024)
+// Compilations waiting for a worker, all panels together.
+#define NX_MAX_COMPILE_QUEUE           1024
+// Times an execution that has not begun is sent anew because its worker died.
+#define NX_MAX_REDISPATCH              2
+// How long the sandbox may take to start, and to come back, before callers are told it is broken.
+#define NX_SANDBOX_START_TIMEOUT_MS    10000
+// Waits before a sandbox process that died young is started again: doubled each time.
+#define NX_RESTART_MIN_MS              50
+#define NX_RESTART_MAX_MS              5000
 
 // ---- Kernel: queues and panels -----------------------------------------------------------------
 #define NX_DEFAULT_MAX_PANELS          10000

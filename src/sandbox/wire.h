@@ -22,6 +22,7 @@
 //                   RESUME   id = execution; u32 timeout_us (running time left), u32 call_id,
 //                            u8 ok, bytes json or code, bytes empty or message, STATE
 //                   RELEASE  id = execution: a suspended one is given up
+//                   GO       id 0: answers SLOW
 // worker → kernel   COMPILED id = request; u8 result code, u32 compile_us, u32 line, u32 column,
 //                            bytes bytecode, bytes message
 //                   SEGMENT  id = execution; u8 status (enum nx_segment_status), u32 run_us,
@@ -36,11 +37,16 @@
 //                            then by status: DONE bytes return_json; SUSPENDED nothing;
 //                            ERROR u8 result code, bytes message, bytes stack, bytes capability,
 //                            u32 line, u32 column
+//                   SLOW     id 0: the frame at work takes longer than most. From now on until GO
+//                            comes, every RUN and COMPILE frame is dropped unread: the kernel has
+//                            another worker do them
 // where STATE = u32 n, n x {bytes key, bytes json} and CAPS = u32 n, n x {u8 kind, bytes scope};
 // scope "*" is the wildcard.
 //
-// A worker handles its frames strictly in order and answers each COMPILE, RUN and RESUME with
-// exactly one frame, in the same order. Call ids count up from 1 within an execution.
+// A worker handles its frames strictly in order and answers each COMPILE, RUN and RESUME that it
+// does not drop with exactly one frame, in the same order. Call ids count up from 1 within an
+// execution. SLOW is sent by the signal handler of a timer, after everything already answered: so a
+// long handler keeps back neither the results of those before it nor those behind it.
 #ifndef NX_SANDBOX_WIRE_H
 #define NX_SANDBOX_WIRE_H
 
@@ -72,6 +78,8 @@ enum nx_frame_type {
     NX_FRAME_RELEASE,
     NX_FRAME_COMPILED,
     NX_FRAME_SEGMENT,
+    NX_FRAME_GO,
+    NX_FRAME_SLOW,
 };
 
 struct nx_frame_header {

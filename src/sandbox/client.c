@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of client.h that make jobs, and what their answers lead to.
+#include "sandbox/client.h"
+
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "sandbox/pool.h"
+
+void nx_exec_limits_default(struct nx_exec_limits *limits) {
+    *limits = (struct nx_exec_limits){
+        .timeout_ms = NX_DEFAULT_TIMEOUT_MS,
+        .max_host_calls = NX_DEFAULT_MAX_HOST_CALLS,
+        .max_mutations = NX_DEFAULT_MAX_STATE_MUTATIONS,
+        .max_events = NX_DEFAULT_MAX_EVENTS,
+        .max_log_bytes = NX_DEFAULT_MAX_LOG_KB * 1024u,
+        .max_value_bytes = NX_DEFAULT_MAX_VALUE_KB * 1024u,
+        .max_state_bytes = NX_DEFAULT_MAX_STATE_KB * 1024u,
+    };
+}
+
+// ---- frames
+// ----------------------------------------------------------------------------------------
+
+// Makes `frame` the job's. 0, NX_E_LIMIT, NX_E_NOMEM.
+static int finish_frame(struct nx_job *job, struct nx_buf *frame, struct nx_error *err) {
+    const int status = nx_wire_end(frame, 0);
+    if (status == 0) {
+        job->frame = nx_buf_steal(frame, &job->frame_len);
+        return 0;
+    }
+    nx_buf_free(frame);
+    return status == NX_E_LIMIT
+               ? nx_error_set(err, status, "state, arguments or result over %u bytes",
+                              NX_MAX_FRAME_BYTES)
+               : nx_error_set(err, status, "out of memory");
+}
+
+// Only what the grants let the handler read: the rest never enters a worker.
+static void put_state(struct nx_buf *out, const struct nx_cap_set *caps,
+                      const struct nx_state_entry *state, size_t count) {
+    const size_t at = out->len;
+    uint32_t sent = 0;
+    nx_wire_put_u32(out, 0);
+    for (size_t i = 0; i < count && sent < NX_MAX_STATE_ENTRIES; i++) {
+        if (nx_caps_allow(caps, NX_CAP_STATE_READ, state[i].key)) {
+            nx_wire_put_bytes(out, state[i].key);
+            nx_wire_put_bytes(out, state[i].json);
+            sent++;
+        }
+    }
+    if (out->failed == 0) {
+        memcpy(out->data + at, &sent, sizeof(sent));
+    }
+}
+
+static void put_caps(struct nx_buf *out, const struct nx_cap_set *caps) {
+    uint32_t count = (uint32_t)caps->count;
+    for (uint32_t kind = 0; kind < NX_CAP_KINDS; kind++) {
+        count += caps->all[kind];
+    }
+    nx_wire_put_u32(out, count);
+    for (uint32_t kind = 0; kind < NX_CAP_KINDS; kind++) {
+        if (caps->all[kind]) {
+            nx_wire_put_u8(out, (uint8_t)kind);
+            nx_wire_put_bytes(out, nx_span_str("*"));
+        }
+    }
+    for (size_t i = 0; i < caps->count; i++) {
+        nx_wire_put_u8(out, (uint8_t)caps->items[i].kind);
+        nx_wire_put_bytes(out, nx_span_of(caps->items[i].scope, caps->items[i].scope_len));
+    }
+}
+
+static int build_run(struct nx_execution *execution, const struct nx_exec_request *request,
+                     struct nx_error *err) {
+    const struct nx_exec_limits *limits = &request->limits;
+    struct nx_buf frame;
+    nx_buf_init(&frame, NX_MAX_FRAME_BYTES + sizeof(struct nx_frame_header));
+    nx_wire_begin(&frame, NX_FRAME_RUN, 0);
+    nx_wire_put_u32(&frame, 0); // the code slot: chosen with the worker
+    nx_wire_put_u32(&frame, execution->job.timeout_us);
+    nx_wire_put_u32(&frame, limits->max_host_calls);
+    nx_wire_put_u32(&frame, limits->max_mutations);
+    nx_wire_put_u32(&frame, limits->max_events);
+    nx_wire_put_u32(&frame, limits->max_log_bytes);
+    nx_wire_put_u32(&frame, limits->max_value_bytes);
+    nx_wire_put_u32(&frame, limits->max_state_bytes);
+    put_state(&frame, request->caps, request->state, request->state_count);
+    put_caps(&frame, request->caps);
+    nx_wire_put_bytes(&frame, request->args_json);
+    nx_wire_put_bytes(&frame,
+                      request->scope_json.len != 0 ? request->scope_json : nx_span_str("{}"));
+    return finish_frame(&execution->job, &frame, err);
+}
+
+// ---- running
+// ---------------------------------------------------------------------------------------
+
+static void free_execution(struct nx_execution *execution) {
+    execution->sandbox->executions--;
+    nx_code_unref(execution->code);
+    free(execution->job.frame);
+    free(execution);
+}
+
+int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *request,
+                   nx_segment_fn *fn, void *user, struct nx_execution **out, struct nx_error *err) {
+    if (pool->stopping || pool->executions >= pool->config.max_instances) {
+        return nx_error_set(err, NX_E_BUSY, "%u executions are under way", pool->executions);
+    }
+    struct nx_execution *execution = calloc(1, sizeof(*execution));
+    if (execution == NULL) {
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    }
+    execution->job.kind = NX_JOB_RUN;
+    execution->job.timeout_us = request->limits.timeout_ms * 1000;
+    execution->sandbox = pool;
+    execution->code = nx_code_ref(request->code);
+    execution->caps = request->caps;
+    execution->limits = request->limits;
+    execution->fn = fn;
+    execution->user = user;
+    execution->left_us = (uint64_t)request->limits.timeout_ms * 1000;
+    pool->executions++;
+    const int status = build_run(execution, request, err);
+    if (status != 0) {
+        free_execution(execution);
+        return status;
+    }
+    nx_dispatch_queue(pool, &execution->job);
+    *out = execution;
+    return 0;
+}
+
+static bool take_outstanding(struct nx_execution *execution, uint32_t call_id) {
+    for (uint32_t i = 0; i < execution->outstanding; i++) {
+        if (execution->outstanding_ids[i] == call_id) {
+            execution->outstanding_ids[i] = execution->outstanding_ids[--execution->outstanding];
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_outstanding(const struct nx_execution *execution, uint32_t call_id) {
+    for (uint32_t i = 0; i < execution->outstanding; i++) {
+        if (execution->outstanding_ids[i] == call_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_result *result,
+                      const struct nx_state_entry *state, size_t state_count,
+                      struct nx_error *err) {
+    if (execution->phase != NX_PHASE_PARKED || !is_outstanding(execution, result->call_id)) {
+        return nx_error_set(err, NX_E_INVALID, "the execution does not wait for that call");
+    }
+    struct nx_job *job = &execution->job;
+    struct nx_buf frame;
+    // An execution that used up its time gets a moment to notice.
+    const uint64_t left_us = execution->left_us > 1000 ? execution->left_us : 1000;
+    job->kind = NX_JOB_RESUME;
+    job->timeout_us = (uint32_t)left_us;
+    nx_buf_init(&frame, NX_MAX_FRAME_BYTES + sizeof(struct nx_frame_header));
+    nx_wire_begin(&frame, NX_FRAME_RESUME, 0);
+    nx_wire_put_u32(&frame, job->timeout_us);
+    nx_wire_put_u32(&frame, result->call_id);
+    nx_wire_put_u8(&frame, result->ok);
+    nx_wire_put_bytes(&frame,
+                      result->ok ? result->json : nx_span_str(nx_result_code_name(result->code)));
+    nx_wire_put_bytes(&frame, result->ok ? (struct nx_span){0} : result->message);
+    put_state(&frame, execution->caps, state, state_count);
+    const int status = finish_frame(job, &frame, err);
+    if (status != 0) {
+        return status;
+    }
+    take_outstanding(execution, result->call_id);
+    TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
+    execution->sandbox->parked_executions--;
+    execution->phase = NX_PHASE_WAITING;
+    TAILQ_INSERT_TAIL(&execution->peer->resumes, job, link);
+    nx_dispatch_later(execution->sandbox);
+    return 0;
+}
+
+static void release(struct nx_execution *execution) {
+    const struct nx_frame_header header = {
+        .version = NX_WIRE_VERSION, .type = NX_FRAME_RELEASE, .id = execution->id};
+    nx_buf_append(&execution->peer->out, &header, sizeof(header));
+    nx_dispatch_later(execution->sandbox);
+}
+
+void nx_sandbox_cancel(struct nx_execution *execution) {
+    struct nx_sandbox *pool = execution->sandbox;
+    if (execution->phase == NX_PHASE_FLYING) {
+        execution->fn = NULL; // freed when its answer comes
+        return;
+    }
+    if (execution->phase == NX_PHASE_PARKED) {
+        TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
+        pool->parked_executions--;
+        release(execution);
+    } else if (execution->job.kind == NX_JOB_RESUME) {
+        TAILQ_REMOVE(&execution->peer->resumes, &execution->job, link);
+        release(execution);
+    } else {
+        nx_dispatch_unqueue(pool, &execution->job);
+    }
+    free_execution(execution);
+}
+
+// ---- compiling
+// -------------------------------------------------------------------------------------
+
+int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struct nx_span source,
+                       uint32_t line, uint32_t column, nx_compile_fn *fn, void *user,
+                       struct nx_error *err) {
+    if (source.len > NX_MAX_PANEL_SOURCE_BYTES || pool->stopping ||
+        pool->waiting_compiles >= NX_MAX_COMPILE_QUEUE) {
+        return nx_error_set(err, NX_E_LIMIT, "source too large, or too many compilations waiting");
+    }
+    struct nx_compile_job *compile = calloc(1, sizeof(*compile));
+    if (compile == NULL) {
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    }
+    compile->job.kind = NX_JOB_COMPILE;
+    compile->job.timeout_us = NX_COMPILE_TIMEOUT_MS * 1000;
+    compile->fn = fn;
+    compile->user = user;
+    struct nx_buf frame;
+    nx_buf_init(&frame, NX_MAX_FRAME_BYTES);
+    nx_wire_begin(&frame, NX_FRAME_COMPILE, 0);
+    nx_wire_put_u8(&frame, kind == NX_COMPILE_EXPRESSION);
+    nx_wire_put_u32(&frame, line);
+    nx_wire_put_u32(&frame, column);
+    nx_wire_put_bytes(&frame, source);
+    const int status = finish_frame(&compile->job, &frame, err);
+    if (status != 0) {
+        free(compile);
+        return status;
+    }
+    nx_dispatch_queue(pool, &compile->job);
+    return 0;
+}
+
+// An honest worker's COMPILED frame, or NX_E_PROTOCOL.
+static int read_compiled(struct nx_span payload, struct nx_compile_result *result) {
+    struct nx_wire_reader r;
+    nx_wire_reader_init(&r, payload);
+    const uint8_t code = nx_wire_get_u8(&r);
+    result->code = (enum nx_result_code)code;
+    result->compile_us = nx_wire_get_u32(&r);
+    result->line = nx_wire_get_u32(&r);
+    result->column = nx_wire_get_u32(&r);
+    result->bytecode = nx_wire_get_bytes(&r);
+    result->message = nx_wire_get_bytes(&r);
+    if (!nx_wire_reader_done(&r) || code >= NX_RESULT_CODE_COUNT ||
+        result->message.len > NX_MAX_ERROR_TEXT_BYTES + 4 || !nx_utf8_valid(result->message)) {
+        return NX_E_PROTOCOL;
+    }
+    if (result->bytecode.len > NX_MAX_BYTECODE_BYTES) {
+        result->code = NX_RESULT_COMPILATION_ERROR;
+        result->bytecode = (struct nx_span){0};
+        result->message = nx_span_str("the compiled handler is too large");
+    }
+    return 0;
+}
+
+static void end_compile(struct nx_compile_job *compile, const struct nx_compile_result *result) {
+    if (compile->fn != NULL) {
+        compile->fn(compile->user, result);
+    }
+    free(compile->job.frame);
+    free(compile);
+}
+
+// ---- answers
+// ---------------------------------------------------------------------------------------
+
+static void park(struct nx_execution *execution, struct nx_peer *peer) {
+    execution->phase = NX_PHASE_PARKED;
+    TAILQ_INSERT_TAIL(&peer->parked, execution, parked_link);
+    execution->sandbox->parked_executions++;
+    free(execution->job.frame);
+    execution->job.frame = NULL;
+}
+
+static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
+                         struct nx_span payload) {
+    struct nx_segment segment;
+    const int status = nx_segment_check(execution, payload, &segment);
+    if (status == NX_E_NOMEM) {
+        nx_dispatch_landed(peer);
+        nx_client_fail(&execution->job, NX_RESULT_OVERLOADED, "out of memory");
+        return 0;
+    }
+    if (status != 0) {
+        return status;
+    }
+    nx_dispatch_landed(peer);
+    execution->left_us -= segment.run_us < execution->left_us ? segment.run_us : execution->left_us;
+    const bool suspended = segment.status == NX_SEGMENT_SUSPENDED;
+    if (suspended) {
+        park(execution, peer);
+    }
+    if (execution->fn == NULL) {
+        if (suspended) {
+            nx_sandbox_cancel(execution);
+        } else {
+            free_execution(execution);
+        }
+        return 0;
+    }
+    execution->fn(execution->user, execution, &segment);
+    if (!suspended) { // a suspended one may have been cancelled in the callback
+        free_execution(execution);
+    }
+    return 0;
+}
+
+int nx_client_answered(struct nx_peer *peer, struct nx_job *job, struct nx_span payload) {
+    if (job->kind != NX_JOB_COMPILE) {
+        return segment_ended(peer, nx_job_execution(job), payload);
+    }
+    struct nx_compile_result result = {0};
+    const int status = read_compiled(payload, &result);
+    if (status == 0) {
+        nx_dispatch_landed(peer);
+        end_compile(nx_job_compile(job), &result);
+    }
+    return status;
+}
+
+static void fail_execution(struct nx_execution *execution, enum nx_result_code code,
+                           const char *message) {
+    struct nx_segment segment = {.status = NX_SEGMENT_ERROR};
+    segment.error.code = code;
+    segment.error.message = nx_span_str(message);
+    if (execution->fn != NULL) {
+        execution->fn(execution->user, execution, &segment);
+    }
+    free_execution(execution);
+}
+
+void nx_client_fail(struct nx_job *job, enum nx_result_code code, const char *message) {
+    if (job->kind == NX_JOB_COMPILE) {
+        const struct nx_compile_result result = {.code = code, .message = nx_span_str(message)};
+        end_compile(nx_job_compile(job), &result);
+        return;
+    }
+    fail_execution(nx_job_execution(job), code, message);
+}
+
+void nx_client_fail_parked(struct nx_execution *execution, const char *message) {
+    TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
+    execution->sandbox->parked_executions--;
+    fail_execution(execution, NX_RESULT_INTERNAL_ERROR, message);
+}
+
+void nx_client_drop(struct nx_job *job) {
+    if (job->kind == NX_JOB_COMPILE) {
+        free(job->frame);
+        free(nx_job_compile(job));
+        return;
+    }
+    struct nx_execution *execution = nx_job_execution(job);
+    if (execution->phase == NX_PHASE_PARKED) {
+        TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
+        execution->sandbox->parked_executions--;
+    }
+    free_execution(execution);
+}

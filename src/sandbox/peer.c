@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker as the kernel sees it: frames in, frames out, and what its end means.
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "sandbox/pool.h"
+
+enum {
+    READ_BYTES = 256 * 1024,
+    READS_PER_TURN = 4, // then the other sockets of the loop get theirs
+    KEPT_BUFFER_BYTES = 1024 * 1024,
+};
+
+#define LOST_PARKED "the sandbox process that held the handler was lost"
+
+bool nx_peer_alive(const struct nx_peer *peer) {
+    return peer->poll != NULL;
+}
+
+static void on_poll_closed(uv_handle_t *handle) {
+    struct nx_peer *peer = handle->data;
+    free(handle);
+    nx_pool_handle_closed(peer->pool);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events) {
+    struct nx_peer *peer = poll->data;
+    if (poll != peer->poll) {
+        return; // of a process that is gone
+    }
+    if (status != 0) {
+        nx_peer_end(peer, NX_PEER_DIED);
+        return;
+    }
+    if ((events & UV_WRITABLE) != 0) {
+        nx_peer_flush(peer);
+    }
+    if ((events & (UV_READABLE | UV_DISCONNECT)) != 0 && nx_peer_alive(peer)) {
+        nx_peer_read(peer);
+    }
+}
+
+static int watch(struct nx_peer *peer, bool writable) {
+    peer->poll_writable = writable;
+    return uv_poll_start(peer->poll, UV_READABLE | (writable ? UV_WRITABLE : 0), on_ready);
+}
+
+int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd) {
+    uv_poll_t *poll = calloc(1, sizeof(*poll));
+    peer->channel = channel;
+    peer->pid = pid;
+    peer->pidfd = pidfd;
+    peer->started_ns = nx_clock_monotonic_ns();
+    peer->slow = peer->alone = false;
+    peer->last_id = 0;
+    if (poll == NULL || uv_poll_init(peer->pool->loop, poll, channel) != 0) {
+        free(poll);
+        nx_fd_close(&peer->channel);
+        nx_fd_close(&peer->pidfd);
+        return NX_E_NOMEM;
+    }
+    poll->data = peer;
+    peer->pool->open_handles++;
+    peer->poll = poll;
+    peer->pool->no_worker_since_ns = 0;
+    return watch(peer, false) == 0 ? 0 : NX_E_IO;
+}
+
+void nx_peer_flush(struct nx_peer *peer) {
+    size_t sent = 0;
+    while (sent < peer->out.len) {
+        const ssize_t got = send(peer->channel, peer->out.data + sent, peer->out.len - sent,
+                                 MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            break; // full, or dead: reading will tell which
+        }
+        sent += (size_t)got;
+    }
+    nx_buf_consume(&peer->out, sent);
+    if (peer->out.len == 0 && peer->out.cap > KEPT_BUFFER_BYTES) {
+        nx_buf_free(&peer->out);
+    }
+    if ((peer->out.len != 0) != peer->poll_writable) {
+        (void)watch(peer, peer->out.len != 0); // fails only for a descriptor that is not watched
+        nx_dispatch_later(peer->pool);
+    }
+}
+
+// ---- frames from the worker
+// --------------------------------------------------------------------------
+
+static int on_slow(struct nx_peer *peer, struct nx_span payload) {
+    if (payload.len != 0 || peer->flying_count == 0 || peer->slow) {
+        return NX_E_PROTOCOL;
+    }
+    peer->slow = true;
+    nx_dispatch_take_back(peer, false);
+    const struct nx_frame_header go = {.version = NX_WIRE_VERSION, .type = NX_FRAME_GO};
+    nx_buf_append(&peer->out, &go, sizeof(go));
+    nx_dispatch_later(peer->pool);
+    return 0;
+}
+
+static int on_answer(struct nx_peer *peer, const struct nx_frame_header *header,
+                     struct nx_span payload) {
+    struct nx_job *job = TAILQ_FIRST(&peer->flying);
+    if (job == NULL || header->id != job->id ||
+        header->type != (job->kind == NX_JOB_COMPILE ? NX_FRAME_COMPILED : NX_FRAME_SEGMENT)) {
+        return NX_E_PROTOCOL;
+    }
+    return nx_client_answered(peer, job, payload);
+}
+
+static int handle(struct nx_peer *peer, const struct nx_frame_header *header,
+                  struct nx_span payload) {
+    switch (header->type) {
+    case NX_FRAME_COMPILED:
+    case NX_FRAME_SEGMENT:
+        return on_answer(peer, header, payload);
+    case NX_FRAME_SLOW:
+        return on_slow(peer, payload);
+    default:
+        return NX_E_PROTOCOL;
+    }
+}
+
+// Handles every whole frame. A callback may end the peer; its buffers stay until the next attach.
+static int handle_all(struct nx_peer *peer) {
+    const uv_poll_t *poll = peer->poll;
+    size_t used = 0;
+    int status;
+    struct nx_frame_header header;
+    struct nx_span payload;
+    while ((status = nx_wire_next(nx_span_of(peer->in.data + used, peer->in.len - used), &header,
+                                  &payload)) > 0) {
+        used += sizeof(header) + payload.len;
+        status = handle(peer, &header, payload);
+        if (peer->poll != poll) {
+            return 0;
+        }
+        if (status != 0) {
+            return status;
+        }
+    }
+    nx_buf_consume(&peer->in, used);
+    return status;
+}
+
+void nx_peer_read(struct nx_peer *peer) {
+    const uv_poll_t *poll = peer->poll;
+    for (int turn = 0; turn < READS_PER_TURN && peer->poll == poll; turn++) {
+        char *to = nx_buf_reserve(&peer->in, READ_BYTES);
+        const ssize_t got = to != NULL ? recv(peer->channel, to, READ_BYTES, MSG_DONTWAIT) : 0;
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+            break;
+        }
+        if (got <= 0) {
+            nx_peer_end(peer, to != NULL ? NX_PEER_DIED : NX_PEER_ROGUE);
+            return;
+        }
+        peer->in.len += (size_t)got;
+        if (handle_all(peer) != 0) {
+            nx_peer_end(peer, NX_PEER_ROGUE);
+            return;
+        }
+        if (got < READ_BYTES) {
+            break;
+        }
+    }
+    if (peer->poll == poll && peer->in.len == 0 && peer->in.cap > KEPT_BUFFER_BYTES) {
+        nx_buf_free(&peer->in);
+    }
+}
+
+// ---- its end
+// -----------------------------------------------------------------------------------------
+
+static void kill_process(struct nx_peer *peer) {
+    // Through the pidfd: the number may already be another process's.
+    syscall(SYS_pidfd_send_signal, peer->pidfd, SIGKILL, NULL, 0);
+    uv_close((uv_handle_t *)peer->poll, on_poll_closed);
+    peer->poll = NULL;
+    nx_fd_close(&peer->channel);
+    nx_fd_close(&peer->pidfd);
+    peer->pid = 0;
+    nx_dispatch_forget_code(peer);
+}
+
+static void count(struct nx_peer *peer, enum nx_peer_end why) {
+    struct nx_sandbox *pool = peer->pool;
+    const uint64_t now = nx_clock_monotonic_ns();
+    pool->worker_restarts++;
+    pool->watchdog_kills += why == NX_PEER_HUNG;
+    pool->protocol_kills += why == NX_PEER_ROGUE;
+    peer->restart_delay_ms = nx_pool_backoff(peer->restart_delay_ms, now - peer->started_ns);
+    peer->restart_at_ns = now + (uint64_t)peer->restart_delay_ms * 1000000;
+    pool->no_worker_since_ns = now;
+    for (uint32_t i = 0; i < pool->config.workers; i++) {
+        if (nx_peer_alive(&pool->peers[i])) {
+            pool->no_worker_since_ns = 0;
+        }
+    }
+}
+
+// Fails what only this worker could have finished: its head, what waits to be resumed in it, and
+// what is parked in it.
+static void fail_lost(struct nx_peer *peer, enum nx_peer_end why) {
+    struct nx_job *job = TAILQ_FIRST(&peer->flying);
+    if (job != NULL) {
+        nx_dispatch_landed(peer);
+        if (why == NX_PEER_HUNG) {
+            nx_client_fail(job, NX_RESULT_TIMEOUT, "running time limit reached");
+        } else {
+            nx_client_fail(job, NX_RESULT_INTERNAL_ERROR,
+                           "the sandbox process that ran the handler was lost");
+        }
+    }
+    nx_dispatch_take_back(peer, true);
+    while ((job = TAILQ_FIRST(&peer->flying)) != NULL) { // resumes: their instance is gone
+        nx_dispatch_landed(peer);
+        nx_client_fail(job, NX_RESULT_INTERNAL_ERROR, LOST_PARKED);
+    }
+    // A callback may resume what is parked here, so both lists are looked at until they are empty.
+    struct nx_execution *execution;
+    for (;;) {
+        if ((job = TAILQ_FIRST(&peer->resumes)) != NULL) {
+            TAILQ_REMOVE(&peer->resumes, job, link);
+            nx_client_fail(job, NX_RESULT_INTERNAL_ERROR, LOST_PARKED);
+        } else if ((execution = TAILQ_FIRST(&peer->parked)) != NULL) {
+            nx_client_fail_parked(execution, LOST_PARKED);
+        } else {
+            return;
+        }
+    }
+}
+
+void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why) {
+    struct nx_sandbox *pool = peer->pool;
+    kill_process(peer);
+    if (why != NX_PEER_STOPPING) {
+        count(peer, why);
+        fail_lost(peer, why);
+        // Late enough that a callback above could not have been handed these very bytes.
+        nx_buf_reset(&peer->in);
+        nx_buf_reset(&peer->out);
+        nx_dispatch_later(pool);
+        return;
+    }
+    struct nx_job *job;
+    while ((job = TAILQ_FIRST(&peer->flying)) != NULL) {
+        nx_dispatch_landed(peer);
+        nx_client_drop(job);
+    }
+    while ((job = TAILQ_FIRST(&peer->resumes)) != NULL) {
+        TAILQ_REMOVE(&peer->resumes, job, link);
+        nx_client_drop(job);
+    }
+    struct nx_execution *execution;
+    while ((execution = TAILQ_FIRST(&peer->parked)) != NULL) {
+        nx_client_drop(&execution->job);
+    }
+}
