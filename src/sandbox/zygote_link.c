@@ -187,6 +187,11 @@ static int execute(struct nx_sandbox *pool, int channel, struct nx_error *err) {
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     }
     process->data = pool;
+    // Ours are close-on-exec; what the process inherited from whoever started it may not be.
+    if (close_range(NX_WIRE_ZYGOTE_FD, ~0u, CLOSE_RANGE_CLOEXEC) != 0) {
+        free(process);
+        return nx_error_errno(err, "cannot keep descriptors from the sandbox");
+    }
     const int status = uv_spawn(pool->loop, process, &options);
     pool->open_handles++;
     if (status != 0) {
