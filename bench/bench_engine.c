@@ -26,6 +26,8 @@ enum {
     MAX_RUNS = 1000,
 };
 
+static const struct nx_deadline never = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+
 static _Noreturn void die(const char *what) {
     fprintf(stderr, "bench_engine: %s\n", what);
     exit(1);
@@ -241,7 +243,7 @@ static void call_bare(int arg) {
     exec = (struct nx_exec){.limits = {1000, 1000, 100, 65536, 1 << 20, 8 << 20}};
     exec.grants.all[NX_CAP_STATE_READ] = exec.grants.all[NX_CAP_STATE_WRITE] = true;
     nx_work_begin(&exec, &state, 1, 0);
-    struct nx_instance *instance = nx_warm_take(code, UINT64_MAX, UINT64_MAX, &trap, &outcome);
+    struct nx_instance *instance = nx_warm_take(code, &never, &trap, &outcome);
     struct nx_guest_shared *shared = nx_instance_shared(instance);
     shared->seed = 1;
     memcpy(nx_instance_memory(instance, shared->inbox_address, 6), "{}\0{}", 6);
@@ -260,7 +262,7 @@ static void reset_only(int arg) {
     struct nx_warm_code *code = nx_warm_code((uint32_t)arg);
     enum nx_trap trap;
     uint32_t outcome;
-    struct nx_instance *instance = nx_warm_take(code, UINT64_MAX, UINT64_MAX, &trap, &outcome);
+    struct nx_instance *instance = nx_warm_take(code, &never, &trap, &outcome);
     nx_warm_give_back(instance, code, false);
     nx_warm_unref(code);
 }

@@ -58,4 +58,8 @@ int nx_json_append_comma(struct nx_buf *out);
 // True if `s` is valid UTF-8 (RFC 3629: no surrogates, no overlongs).
 bool nx_utf8_valid(struct nx_span s);
 
+// The same with lone surrogates allowed in their three-byte form (WTF-8), as in JavaScript's
+// strings.
+bool nx_wtf8_valid(struct nx_span s);
+
 #endif

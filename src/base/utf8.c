@@ -4,7 +4,13 @@
 
 #include "base/json.h"
 
-bool nx_utf8_valid(struct nx_span s) {
+// The length of the surrogate in three bytes at `p`, or 0.
+static size_t surrogate(const unsigned char *p, size_t left) {
+    return left >= 3 && p[0] == 0xed && p[1] >= 0xa0 && p[1] < 0xc0 && (p[2] & 0xc0) == 0x80 ? 3
+                                                                                             : 0;
+}
+
+static bool valid(struct nx_span s, bool surrogates) {
     const unsigned char *p = (const unsigned char *)s.data;
     size_t left = s.len;
     while (left > 0) {
@@ -18,10 +24,20 @@ bool nx_utf8_valid(struct nx_span s) {
             }
         }
         size_t n = nx_utf8_sequence(p, left);
+        if (n == 0 && surrogates)
+            n = surrogate(p, left);
         if (n == 0)
             return false;
         p += n;
         left -= n;
     }
     return true;
+}
+
+bool nx_utf8_valid(struct nx_span s) {
+    return valid(s, false);
+}
+
+bool nx_wtf8_valid(struct nx_span s) {
+    return valid(s, true);
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 // One compile's limits: it makes no host calls but its report.
-static struct nx_exec compile_exec;
+static struct nx_exec compile_exec = {.limits.max_value_bytes = NX_MAX_BYTECODE_BYTES};
 
 static enum nx_trap call_compile(struct nx_instance *instance, struct nx_span source,
                                  const uint32_t position[3], uint32_t *outcome) {
@@ -46,17 +46,18 @@ int nx_runner_compile(uint32_t id, struct nx_span payload, struct nx_buf *out) {
     }
     nx_work_begin(&compile_exec, NULL, 0, 0);
     const uint64_t start_ns = nx_clock_monotonic_ns();
-    const uint64_t soft_ns = start_ns + (uint64_t)NX_COMPILE_TIMEOUT_MS * 1000000;
+    const struct nx_deadline deadline = nx_runner_deadline(start_ns, NX_COMPILE_TIMEOUT_MS * 1000);
     uint32_t outcome = NX_GUEST_ERROR;
-    nx_engine_set_deadline(instance, soft_ns,
-                           soft_ns + (uint64_t)NX_HARD_DEADLINE_GRACE_MS * 1000000);
+    nx_engine_set_deadline(instance, &deadline);
     const enum nx_trap trap = call_compile(instance, source, position, &outcome);
     nx_engine_clear_deadline();
     const uint64_t end_ns = nx_clock_monotonic_ns();
-    const bool good = trap == NX_TRAP_NONE && outcome == NX_GUEST_DONE;
+    const bool good =
+        trap == NX_TRAP_NONE && outcome == NX_GUEST_DONE && nx_work.fatal == NX_RESULT_NONE;
     const enum nx_result_code code =
         good ? NX_RESULT_NONE
-             : nx_work_judge(trap, nx_instance_hit_memory_limit(instance), end_ns >= soft_ns);
+             : nx_work_judge(trap, nx_instance_hit_memory_limit(instance),
+                             end_ns >= deadline.soft_ns);
     nx_instance_reset(instance, trap != NX_TRAP_NONE);
 
     const struct nx_span nothing = {0};

@@ -115,6 +115,9 @@ uint32_t nx_instance_memory_bytes(const struct nx_instance *instance);
 // Whether a memory.grow was refused since the instance's last reset.
 bool nx_instance_hit_memory_limit(const struct nx_instance *instance);
 
+// The memory limit in bytes that the engine was created with.
+uint32_t nx_engine_memory_limit(void);
+
 // Puts the instance back to its base. `trapped`: assume nothing, drop every page.
 void nx_instance_reset(struct nx_instance *instance, bool trapped);
 
@@ -133,11 +136,21 @@ void nx_instance_bind(struct nx_instance *instance, const struct nx_snapshot *sn
 // ---- preemption
 // ----------------------------------------------------------------------------------
 
-// From now on guest code is interrupted: at `soft_ns` (monotonic clock) the guest is asked to stop
-// at its next poll, so that it can say where it was; at `hard_ns` it is stopped wherever it is,
-// also inside a built-in. Applies until nx_engine_clear_deadline.
-void nx_engine_set_deadline(struct nx_instance *instance, uint64_t soft_ns, uint64_t hard_ns);
+// When what happens to guest code that runs (monotonic clock).
+struct nx_deadline {
+    uint64_t slow_ns; // the function given to nx_engine_on_slow is called
+    uint64_t
+        soft_ns; // the guest is asked to stop at its next poll, so that it can say where it was
+    uint64_t hard_ns; // it is stopped wherever it is, also inside a built-in
+};
+
+// Applies until nx_engine_clear_deadline. `deadline` is copied.
+void nx_engine_set_deadline(struct nx_instance *instance, const struct nx_deadline *deadline);
 void nx_engine_clear_deadline(void);
+
+// `fn` is called from a signal handler, at most once between setting and clearing a deadline: only
+// async-signal-safe functions. NULL: nothing is called.
+void nx_engine_on_slow(void (*fn)(void));
 
 // ---- figures
 // -------------------------------------------------------------------------------------

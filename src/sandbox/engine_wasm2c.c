@@ -262,6 +262,10 @@ uint32_t nx_instance_memory_bytes(const struct nx_instance *instance) {
     return instance->wasm_pages * (uint32_t)NX_WASM_PAGE_BYTES;
 }
 
+uint32_t nx_engine_memory_limit(void) {
+    return settings.memory_limit_bytes;
+}
+
 bool nx_instance_hit_memory_limit(const struct nx_instance *instance) {
     return instance->hit_memory_limit;
 }

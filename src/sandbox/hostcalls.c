@@ -41,7 +41,12 @@ static bool guest_span(uint32_t address, uint32_t len, struct nx_span *out) {
 }
 
 static bool name_ok(struct nx_span name) {
-    return name.len >= 1 && name.len <= NX_MAX_KEY_BYTES;
+    return name.len >= 1 && name.len <= NX_MAX_KEY_BYTES && nx_wtf8_valid(name);
+}
+
+// Of a key that is only looked up: the empty one may be asked for, it is never there.
+static bool key_ok(struct nx_span key) {
+    return key.len == 0 || name_ok(key);
 }
 
 static int32_t denied(enum nx_cap_kind kind, struct nx_span scope) {
@@ -111,7 +116,7 @@ static int32_t state_get(void *user, uint32_t key_at, uint32_t key_len, uint32_t
     if (status != 0) {
         return status;
     }
-    if (!guest_span(key_at, key_len, &key) || key.len > NX_MAX_KEY_BYTES) {
+    if (!guest_span(key_at, key_len, &key) || !key_ok(key)) {
         return NX_HOST_INVALID;
     }
     if (!granted(NX_CAP_STATE_READ, key)) {
@@ -215,7 +220,7 @@ static int32_t state_has(void *user, uint32_t key_at, uint32_t key_len) {
     if (status != 0) {
         return status;
     }
-    if (!guest_span(key_at, key_len, &key) || key.len > NX_MAX_KEY_BYTES) {
+    if (!guest_span(key_at, key_len, &key) || !key_ok(key)) {
         return NX_HOST_INVALID;
     }
     return granted(NX_CAP_STATE_READ, key) ? look_up(key, &json) : denied(NX_CAP_STATE_READ, key);
@@ -427,7 +432,9 @@ static void result(void *user, uint32_t data, uint32_t len) {
     (void)user;
     struct nx_span json;
     nx_buf_reset(&nx_work.returned);
-    if (len != 0 && guest_span(data, len, &json)) {
+    if (len > nx_work.exec->limits.max_value_bytes) {
+        fatal(NX_RESULT_RESOURCE_LIMIT, "value size (bytes)", nx_work.exec->limits.max_value_bytes);
+    } else if (len != 0 && guest_span(data, len, &json)) {
         nx_buf_append_span(&nx_work.returned, json);
     }
 }

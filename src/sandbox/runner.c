@@ -101,24 +101,36 @@ static uint32_t microseconds_since(uint64_t start_ns) {
     return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
+static uint32_t min_u32(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
 // Writes the segment's frame and parks or ends the execution.
 static int finish(struct nx_exec *exec, enum nx_trap trap, uint32_t outcome, uint64_t start_ns,
                   uint32_t timeout_us, struct nx_buf *out) {
     struct nx_segment_report report = {.run_us = microseconds_since(start_ns)};
     const bool late = report.run_us >= timeout_us;
-    if (trap == NX_TRAP_NONE && nx_work.fatal == NX_RESULT_NONE && outcome == NX_GUEST_DONE) {
+    const bool good = trap == NX_TRAP_NONE && nx_work.fatal == NX_RESULT_NONE;
+    if (good && outcome == NX_GUEST_DONE && nx_work_returned_json()) {
         report.status = NX_WIRE_DONE;
-    } else if (trap == NX_TRAP_NONE && nx_work.fatal == NX_RESULT_NONE &&
-               outcome == NX_GUEST_SUSPENDED && exec->outstanding > 0 && keep_grants(exec) == 0) {
+    } else if (good && outcome == NX_GUEST_SUSPENDED && exec->outstanding > 0 &&
+               keep_grants(exec) == 0) {
         report.status = NX_WIRE_SUSPENDED;
     } else {
         report.status = NX_WIRE_ERROR;
         report.code = nx_work_judge(trap, nx_instance_hit_memory_limit(exec->instance), late);
     }
+    // The guest's own figures: an owned guest can say anything, but no more than its memory.
     const struct nx_guest_shared *shared = nx_instance_shared(exec->instance);
-    report.memory_used_bytes = shared->heap_bytes;
-    report.memory_peak_bytes = shared->heap_peak_bytes;
-    const int status = nx_work_write(out, &report);
+    const uint32_t memory_bytes = nx_engine_memory_limit();
+    report.memory_used_bytes = min_u32(shared->heap_bytes, memory_bytes);
+    report.memory_peak_bytes = min_u32(shared->heap_peak_bytes, memory_bytes);
+    int status = nx_work_write(out, &report);
+    if (status == NX_E_LIMIT && report.status != NX_WIRE_ERROR) {
+        report.status = NX_WIRE_ERROR;
+        report.code = nx_work_too_large();
+        status = nx_work_write(out, &report);
+    }
     if (report.status == NX_WIRE_SUSPENDED && status == 0) {
         nx_instance_park(exec->instance);
         exec->next = suspended;
@@ -142,10 +154,13 @@ static uint32_t place(struct nx_instance *instance, uint32_t len, uint8_t **at) 
     return *at != NULL ? address : 0;
 }
 
-static void start_clock(struct nx_exec *exec, uint64_t start_ns, uint32_t timeout_us) {
-    const uint64_t soft = start_ns + (uint64_t)timeout_us * 1000;
-    nx_engine_set_deadline(exec->instance, soft,
-                           soft + (uint64_t)NX_HARD_DEADLINE_GRACE_MS * 1000000);
+struct nx_deadline nx_runner_deadline(uint64_t start_ns, uint32_t timeout_us) {
+    const uint64_t soft_ns = start_ns + (uint64_t)timeout_us * 1000;
+    return (struct nx_deadline){
+        .slow_ns = start_ns + (uint64_t)NX_SLOW_SEGMENT_US * 1000,
+        .soft_ns = soft_ns,
+        .hard_ns = soft_ns + (uint64_t)NX_HARD_DEADLINE_GRACE_MS * 1000000,
+    };
 }
 
 static void set_shared(struct nx_instance *instance) {
@@ -229,12 +244,10 @@ int nx_runner_run(uint32_t id, struct nx_span payload, struct nx_buf *out) {
     }
     nx_work_begin(exec, state_entries, state_count, (double)nx_clock_wall_ms());
     const uint64_t start_ns = nx_clock_monotonic_ns();
-    const uint64_t soft_ns = start_ns + (uint64_t)timeout_us * 1000;
+    const struct nx_deadline deadline = nx_runner_deadline(start_ns, timeout_us);
     enum nx_trap trap;
     uint32_t outcome;
-    exec->instance =
-        nx_warm_take(exec->code, soft_ns, soft_ns + (uint64_t)NX_HARD_DEADLINE_GRACE_MS * 1000000,
-                     &trap, &outcome);
+    exec->instance = nx_warm_take(exec->code, &deadline, &trap, &outcome);
     if (exec->instance == NULL) {
         nx_engine_clear_deadline();
         return refuse(exec, trap == NX_TRAP_DEADLINE ? NX_RESULT_TIMEOUT : NX_RESULT_MEMORY_LIMIT,
@@ -314,7 +327,8 @@ int nx_runner_resume(uint32_t id, struct nx_span payload, struct nx_buf *out) {
     nx_instance_shared(exec->instance)->now_ms = nx_work.now_ms;
     const uint64_t start_ns = nx_clock_monotonic_ns();
     uint32_t outcome = NX_GUEST_ERROR;
-    start_clock(exec, start_ns, timeout_us);
+    const struct nx_deadline deadline = nx_runner_deadline(start_ns, timeout_us);
+    nx_engine_set_deadline(exec->instance, &deadline);
     const enum nx_trap trap = call_resume(exec, call_id, ok, first, second, &outcome);
     nx_engine_clear_deadline();
     return finish(exec, trap, outcome, start_ns, timeout_us, out);

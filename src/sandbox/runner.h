@@ -9,9 +9,13 @@
 
 #include "base/buf.h"
 #include "base/span.h"
+#include "sandbox/engine.h"
 
 // Readies the process: engine, buffers. 0 or negative.
 int nx_runner_init(void);
+
+// The deadline of what starts now and may take `timeout_us`.
+struct nx_deadline nx_runner_deadline(uint64_t start_ns, uint32_t timeout_us);
 
 int nx_runner_compile(uint32_t id, struct nx_span payload, struct nx_buf *out);
 int nx_runner_load(uint32_t slot, struct nx_span payload);

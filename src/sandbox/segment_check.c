@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "base/utf8.h"
 #include "sandbox/pool.h"
 
 struct check {
@@ -42,27 +41,8 @@ void nx_segment_scratch_free(struct nx_segment_scratch *scratch) {
 // ---- single values
 // ------------------------------------------------------------------------------
 
-// UTF-8 in which lone surrogates are allowed in their three-byte form, as JavaScript's strings are.
-static bool wtf8_valid(struct nx_span s) {
-    const unsigned char *p = (const unsigned char *)s.data;
-    size_t left = s.len;
-    while (left > 0) {
-        size_t step = nx_utf8_sequence(p, left);
-        if (step == 0 && left >= 3 && p[0] == 0xed && p[1] >= 0xa0 && p[1] < 0xc0 &&
-            (p[2] & 0xc0) == 0x80) {
-            step = 3;
-        }
-        if (step == 0) {
-            return false;
-        }
-        p += step;
-        left -= step;
-    }
-    return true;
-}
-
 static bool name_ok(struct nx_span name) {
-    return name.len >= 1 && name.len <= NX_MAX_KEY_BYTES && wtf8_valid(name);
+    return name.len >= 1 && name.len <= NX_MAX_KEY_BYTES && nx_wtf8_valid(name);
 }
 
 static bool text_ok(struct nx_span text) {
@@ -234,7 +214,7 @@ static bool read_denials(struct check *c) {
     for (uint32_t i = 0; i < count && !c->no_memory; i++) {
         const uint8_t kind = nx_wire_get_u8(&c->r);
         const struct nx_span scope = nx_wire_get_bytes(&c->r);
-        if (kind >= NX_CAP_KINDS || scope.len > NX_MAX_KEY_BYTES || !wtf8_valid(scope)) {
+        if (kind >= NX_CAP_KINDS || scope.len > NX_MAX_KEY_BYTES || !nx_wtf8_valid(scope)) {
             return false;
         }
         s->denials[i] = (struct nx_denial){(enum nx_cap_kind)kind, scope};

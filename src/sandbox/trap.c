@@ -6,8 +6,9 @@
 // instance's reservation (out of bounds) or next to the stack pointer (stack overflow). Everything
 // else is a bug of ours: the default action is put back and the instruction runs into it again.
 //
-// Deadlines. The timer fires at the soft deadline, where the guest is asked to stop, and then at
-// the hard one, where it is stopped. It is armed lazily: a segment that ends early leaves it
+// Deadlines. The timer fires when the segment has become slow, which the worker wants to know; at
+// the soft deadline, where the guest is asked to stop; and at the hard one, where it is stopped. It
+// is armed lazily: a segment that ends early leaves it
 // running, and the handler finds that there is nothing to do or arms it for the present segment.
 #include "sandbox/trap.h"
 
@@ -24,6 +25,8 @@
 struct nx_trap_state nx_trap_state;
 
 static timer_t timer;
+static void (*on_slow)(void);
+static volatile uint64_t slow_deadline_ns;                   // 0: none, or passed
 static volatile uint64_t soft_deadline_ns, hard_deadline_ns; // 0: none
 static volatile uint64_t armed_for_ns;                       // 0: the timer is not running
 
@@ -92,7 +95,15 @@ static void on_timer(int signal_number) {
     if (hard == 0) {
         return; // between segments
     }
-    const uint64_t now = nx_clock_monotonic_ns();
+    const uint64_t now = nx_clock_monotonic_ns(), slow = slow_deadline_ns;
+    if (slow != 0 && now < slow) {
+        arm(slow);
+        return;
+    }
+    if (slow != 0) {
+        slow_deadline_ns = 0;
+        on_slow();
+    }
     if (now >= hard) {
         if (nx_trap_state.in_guest) {
             nx_trap_raise(NX_TRAP_DEADLINE);
@@ -106,20 +117,27 @@ static void on_timer(int signal_number) {
     }
 }
 
-void nx_engine_set_deadline(struct nx_instance *instance, uint64_t soft_ns, uint64_t hard_ns) {
+void nx_engine_on_slow(void (*fn)(void)) {
+    on_slow = fn;
+}
+
+void nx_engine_set_deadline(struct nx_instance *instance, const struct nx_deadline *deadline) {
+    const bool tell = on_slow != NULL && deadline->slow_ns < deadline->soft_ns;
+    const uint64_t first_ns = tell ? deadline->slow_ns : deadline->soft_ns;
     nx_trap_state.pending = 0;
     nx_trap_state.interrupt_flag = &nx_instance_shared(instance)->interrupt;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    soft_deadline_ns = soft_ns;
-    hard_deadline_ns = hard_ns;
+    slow_deadline_ns = tell ? deadline->slow_ns : 0;
+    soft_deadline_ns = deadline->soft_ns;
+    hard_deadline_ns = deadline->hard_ns;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (armed_for_ns == 0 || armed_for_ns > soft_ns) {
-        arm(soft_ns);
+    if (armed_for_ns == 0 || armed_for_ns > first_ns) {
+        arm(first_ns);
     }
 }
 
 void nx_engine_clear_deadline(void) {
-    hard_deadline_ns = soft_deadline_ns = 0;
+    hard_deadline_ns = soft_deadline_ns = slow_deadline_ns = 0;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 

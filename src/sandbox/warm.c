@@ -106,14 +106,14 @@ static bool load_into(struct nx_instance *instance, struct nx_warm_code *code, e
     return true;
 }
 
-struct nx_instance *nx_warm_take(struct nx_warm_code *code, uint64_t soft_ns, uint64_t hard_ns,
+struct nx_instance *nx_warm_take(struct nx_warm_code *code, const struct nx_deadline *deadline,
                                  enum nx_trap *trap, uint32_t *outcome) {
     *trap = NX_TRAP_NONE;
     *outcome = NX_GUEST_DONE;
     for (uint32_t i = idle_count; i > 0; i--) { // most recently used first: its pages are in cache
         if (idle[i - 1].code == code) {
             struct nx_instance *warm = take_idle(i - 1);
-            nx_engine_set_deadline(warm, soft_ns, hard_ns);
+            nx_engine_set_deadline(warm, deadline);
             return warm;
         }
     }
@@ -126,7 +126,7 @@ struct nx_instance *nx_warm_take(struct nx_warm_code *code, uint64_t soft_ns, ui
         return NULL;
     }
     nx_instance_bind(instance, code->snapshot);
-    nx_engine_set_deadline(instance, soft_ns, hard_ns);
+    nx_engine_set_deadline(instance, deadline);
     if (code->snapshot == NULL && !load_into(instance, code, trap, outcome)) {
         nx_instance_free(instance);
         return NULL;

@@ -27,7 +27,7 @@ void nx_warm_unref(struct nx_warm_code *code);
 
 // An instance with the code loaded, at rest. NULL with *trap and *outcome saying how loading ended
 // (NX_TRAP_NONE and NX_GUEST_DONE: no memory for an instance). The deadline applies to loading.
-struct nx_instance *nx_warm_take(struct nx_warm_code *code, uint64_t soft_ns, uint64_t hard_ns,
+struct nx_instance *nx_warm_take(struct nx_warm_code *code, const struct nx_deadline *deadline,
                                  enum nx_trap *trap, uint32_t *outcome);
 
 // Resets the instance and keeps it for the next call.

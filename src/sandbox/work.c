@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "guest/abi.h"
 
 static void section_init(struct nx_section *section) {
@@ -123,6 +124,16 @@ enum nx_result_code nx_work_judge(enum nx_trap trap, bool hit_memory_limit, bool
         return NX_RESULT_EXECUTION_ERROR;
     }
     return reported_code(deadline_passed);
+}
+
+bool nx_work_returned_json(void) {
+    const struct nx_span json = nx_buf_span(&nx_work.returned);
+    return json.len == 0 || nx_json_scan(json, NULL, NULL) == 0;
+}
+
+enum nx_result_code nx_work_too_large(void) {
+    say("the results of the segment are too large");
+    return NX_RESULT_RESOURCE_LIMIT;
 }
 
 // ---- the frame

@@ -20,6 +20,12 @@ struct nx_segment_report {
 // What the host saw itself (a limit, a trap) weighs more than what the guest reports.
 enum nx_result_code nx_work_judge(enum nx_trap trap, bool hit_memory_limit, bool deadline_passed);
 
+// Whether what the handler returned is nothing, or JSON.
+bool nx_work_returned_json(void);
+
+// The result code of a segment that says more than a frame holds; sets its message.
+enum nx_result_code nx_work_too_large(void);
+
 // Appends the SEGMENT frame of nx_work. 0, or an error with `out` as it was.
 int nx_work_write(struct nx_buf *out, const struct nx_segment_report *report);
 

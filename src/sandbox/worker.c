@@ -3,6 +3,7 @@
 #include "sandbox/worker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,8 +14,31 @@
 
 enum { READ_BYTES = 256 * 1024 };
 
+// What the signal handler of a slow segment needs to see. It runs only while a guest does, when
+// nothing here is half done.
+static struct {
+    int channel;
+    struct nx_buf *out;
+    volatile sig_atomic_t yielding; // SLOW was said: RUN and COMPILE are dropped until GO
+} loop;
+
+// Gives back what is done and what has not begun, so that neither waits for the segment at work.
+// Only write() is used. The kernel always reads; while it does not, the segment waits with us.
+static void on_slow(void) {
+    const struct nx_frame_header slow = {.version = NX_WIRE_VERSION, .type = NX_FRAME_SLOW};
+    if (loop.out->len != 0 && nx_fd_write_all(loop.channel, loop.out->data, loop.out->len) == 0) {
+        loop.out->len = 0;
+    }
+    if (!loop.yielding && nx_fd_write_all(loop.channel, &slow, sizeof(slow)) == 0) {
+        loop.yielding = 1;
+    }
+}
+
 static int handle(const struct nx_frame_header *header, struct nx_span payload,
                   struct nx_buf *out) {
+    if (loop.yielding && (header->type == NX_FRAME_RUN || header->type == NX_FRAME_COMPILE)) {
+        return 0;
+    }
     switch (header->type) {
     case NX_FRAME_RUN:
         return nx_runner_run(header->id, payload, out);
@@ -28,6 +52,9 @@ static int handle(const struct nx_frame_header *header, struct nx_span payload,
         return nx_runner_load(header->id, payload);
     case NX_FRAME_UNLOAD:
         return nx_runner_unload(header->id);
+    case NX_FRAME_GO:
+        loop.yielding = 0;
+        return payload.len == 0 ? 0 : NX_E_PROTOCOL;
     default:
         return NX_E_PROTOCOL;
     }
@@ -69,6 +96,9 @@ int nx_worker_main(int channel) {
     if (prctl(PR_SET_DUMPABLE, 1) != 0 || nx_runner_init() != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
         return 1;
     }
+    loop.channel = channel;
+    loop.out = &out;
+    nx_engine_on_slow(on_slow);
     for (;;) {
         char *to = nx_buf_reserve(&in, READ_BYTES);
         if (to == NULL) {

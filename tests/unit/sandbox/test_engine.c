@@ -2,6 +2,7 @@
 // The engine with the real guest: handlers run, memory is pristine after every call, traps end
 // calls.
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -159,6 +160,12 @@ static void counts_and_is_pristine_again(void **unused) {
     nx_snapshot_free(warm);
 }
 
+static volatile sig_atomic_t slow_calls;
+
+static void count_slow(void) {
+    slow_calls++;
+}
+
 static void deadline_stops_loops_and_builtins(void **unused) {
     (void)unused;
     static const char *const endless[] = {"while (true) {}", "'x'.repeat(2**29).split('')",
@@ -168,9 +175,14 @@ static void deadline_stops_loops_and_builtins(void **unused) {
         struct nx_instance *instance = load(endless[i]);
         const uint64_t start = nx_clock_monotonic_ns();
         uint32_t outcome = NX_GUEST_DONE;
-        nx_engine_set_deadline(instance, start + 50000000, start + 60000000);
+        const struct nx_deadline deadline = {
+            .slow_ns = start + 1000000, .soft_ns = start + 50000000, .hard_ns = start + 60000000};
+        slow_calls = 0;
+        nx_engine_on_slow(count_slow);
+        nx_engine_set_deadline(instance, &deadline);
         const enum nx_trap trap = run(instance, &outcome);
         nx_engine_clear_deadline();
+        assert_int_equal(slow_calls, 1);
         assert_true(trap == NX_TRAP_DEADLINE || outcome == NX_GUEST_ERROR);
         assert_true(nx_clock_monotonic_ns() - start < 2000000000);
         nx_instance_free(instance);
