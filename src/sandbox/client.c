@@ -228,6 +228,7 @@ int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struc
     }
     compile->job.kind = NX_JOB_COMPILE;
     compile->job.timeout_us = NX_COMPILE_TIMEOUT_MS * 1000;
+    compile->of = kind;
     compile->fn = fn;
     compile->user = user;
     struct nx_buf frame;
@@ -247,7 +248,8 @@ int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struc
 }
 
 // An honest worker's COMPILED frame, or NX_E_PROTOCOL.
-static int read_compiled(struct nx_span payload, struct nx_compile_result *result) {
+static int read_compiled(enum nx_compile_kind kind, struct nx_span payload,
+                         struct nx_compile_result *result) {
     struct nx_wire_reader r;
     nx_wire_reader_init(&r, payload);
     const uint8_t code = nx_wire_get_u8(&r);
@@ -257,7 +259,9 @@ static int read_compiled(struct nx_span payload, struct nx_compile_result *resul
     result->column = nx_wire_get_u32(&r);
     result->bytecode = nx_wire_get_bytes(&r);
     result->message = nx_wire_get_bytes(&r);
+    const bool gives_bytecode = code == NX_RESULT_NONE && kind == NX_COMPILE_HANDLER;
     if (!nx_wire_reader_done(&r) || code >= NX_RESULT_CODE_COUNT ||
+        (result->bytecode.len != 0) != gives_bytecode ||
         result->message.len > NX_MAX_ERROR_TEXT_BYTES + 4 || !nx_utf8_valid(result->message)) {
         return NX_E_PROTOCOL;
     }
@@ -288,9 +292,27 @@ static void park(struct nx_execution *execution, struct nx_peer *peer) {
     execution->job.frame = NULL;
 }
 
+// Nobody wants this segment any more, and its grants may be gone: all that counts is whether the
+// worker still holds the execution.
+static void drop_segment(struct nx_peer *peer, struct nx_execution *execution,
+                         struct nx_span payload) {
+    struct nx_wire_reader r;
+    nx_wire_reader_init(&r, payload);
+    const uint8_t status = nx_wire_get_u8(&r);
+    nx_dispatch_landed(peer);
+    if (status == NX_SEGMENT_SUSPENDED) {
+        release(execution);
+    }
+    free_execution(execution);
+}
+
 static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
                          struct nx_span payload) {
     struct nx_segment segment;
+    if (execution->fn == NULL) {
+        drop_segment(peer, execution, payload);
+        return 0;
+    }
     const int status = nx_segment_check(execution, payload, &segment);
     if (status == NX_E_NOMEM) {
         nx_dispatch_landed(peer);
@@ -306,14 +328,6 @@ static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
     if (suspended) {
         park(execution, peer);
     }
-    if (execution->fn == NULL) {
-        if (suspended) {
-            nx_sandbox_cancel(execution);
-        } else {
-            free_execution(execution);
-        }
-        return 0;
-    }
     execution->fn(execution->user, execution, &segment);
     if (!suspended) { // a suspended one may have been cancelled in the callback
         free_execution(execution);
@@ -326,7 +340,7 @@ int nx_client_answered(struct nx_peer *peer, struct nx_job *job, struct nx_span 
         return segment_ended(peer, nx_job_execution(job), payload);
     }
     struct nx_compile_result result = {0};
-    const int status = read_compiled(payload, &result);
+    const int status = read_compiled(nx_job_compile(job)->of, payload, &result);
     if (status == 0) {
         nx_dispatch_landed(peer);
         end_compile(nx_job_compile(job), &result);

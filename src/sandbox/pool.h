@@ -48,6 +48,7 @@ TAILQ_HEAD(nx_job_queue, nx_job);
 
 struct nx_compile_job {
     struct nx_job job;
+    enum nx_compile_kind of;
     nx_compile_fn *fn;
     void *user;
 };
