@@ -59,6 +59,9 @@ COUNTER = """<NexusPanel id="counter" title="Counter">
     <Tool name="big">
       <Handler>return 'x'.repeat($args.size);</Handler>
     </Tool>
+    <Tool name="measure">
+      <Handler>return $args.text.length;</Handler>
+    </Tool>
     <Tool name="spin">
       <Handler>for (;;) {}</Handler>
     </Tool>
@@ -147,10 +150,27 @@ class Server:
             time.sleep(0.02)
         assert self.fd_count() <= at_most
 
+    def workers(self):
+        """The processes that run handlers: those of its children's children."""
+        parents = {}
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                # pid (name) state parent …; the name may hold anything
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # ended in the meantime
+            parents[int(folder.name)] = int(fields[1])
+        return [pid for pid, parent in parents.items()
+                if parents.get(parent) == self.process.pid]
+
     def stop(self, signum=signal.SIGTERM, seconds=20):
         """Ends it and returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
+        return self.wait(seconds)
+
+    def wait(self, seconds=20):
+        """Waits for its end, which is on its way, and returns the exit code."""
         code = self.process.wait(seconds)
         for reader in self.readers:
             reader.join(seconds)

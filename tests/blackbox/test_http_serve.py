@@ -243,7 +243,7 @@ def test_work_under_way_is_finished(start):
     assert server.create(COUNTER.replace('"counter"', '"late"')).status_code == 503
     result = busy.read()
     assert (result.status, result.json()["returnValue"]) == (200, "rested")
-    assert server.stop() == 0
+    assert server.wait() == 0
     busy.close()
     kept.close()
 
@@ -256,7 +256,7 @@ def test_waiting_has_an_end(start):
     started = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     assert busy.read().json()["error"]["code"] == "CANCELLED"
-    assert server.stop() == 0
+    assert server.wait() == 0
     assert 8 < time.monotonic() - started < 14
     busy.close()
 

@@ -215,11 +215,11 @@ def test_body_limit_is_judged_by_its_announcement(wire):
 def test_body_limit_is_exact(wire):
     body = json.dumps({"text": ""}).encode()
     full = body[:-2] + b"x" * (1048576 - len(body)) + body[-2:]
-    echo = b"/panels/counter/trigger/echo"
-    response = wire(post(full, echo)).read()
+    measure = b"/panels/counter/trigger/measure"
+    response = wire(post(full, measure)).read()
     assert response.status == 200
-    assert len(response.json()["returnValue"]["args"]["text"]) == 1048576 - len(body)
-    assert wire(post(full + b" ", echo)).read().status == 413
+    assert response.json()["returnValue"] == 1048576 - len(body)
+    assert wire(post(full + b" ", measure)).read().status == 413
 
 
 def test_body_limit_of_chunked_bodies(wire):
