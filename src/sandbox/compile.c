@@ -66,7 +66,8 @@ int nx_runner_compile(uint32_t id, struct nx_span payload, struct nx_buf *out) {
     nx_wire_put_u32(out, (uint32_t)((end_ns - start_ns) / 1000));
     nx_wire_put_u32(out, nx_work.line > 0 ? (uint32_t)nx_work.line : 0);
     nx_wire_put_u32(out, nx_work.column > 0 ? (uint32_t)nx_work.column : 0);
-    nx_wire_put_bytes(out, good ? nx_buf_span(&nx_work.returned) : nothing);
+    // An expression is only checked.
+    nx_wire_put_bytes(out, good && !position[0] ? nx_buf_span(&nx_work.returned) : nothing);
     nx_wire_put_bytes(out, good ? nothing : nx_buf_span(&nx_work.message));
     return nx_wire_end(out, start);
 }
