@@ -4,6 +4,7 @@
 // Errors made here carry their kind under a private symbol, so that what a handler throws itself is
 // never mistaken for one. (A handler that owns the guest can forge it; the host treats the report
 // as the handler's own word.)
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -99,10 +100,21 @@ JSValue nx_call_error_new(JSContext *ctx, JSValueConst code, JSValueConst messag
     return error;
 }
 
+static bool is_plain(JSContext *ctx, JSValueConst value) {
+    double number;
+    return JS_IsBool(value) || JS_IsNull(value) ||
+           (JS_IsNumber(value) && JS_ToFloat64(ctx, &number, value) == 0 && isfinite(number));
+}
+
 int nx_json_text(JSContext *ctx, JSValueConst value, const char **text, size_t *len) {
     *text = NULL;
     *len = 0;
-    JSValue json = JS_JSONStringify(ctx, value, JS_UNDEFINED, JS_UNDEFINED);
+    if (JS_IsUndefined(value)) {
+        return 0;
+    }
+    // The JSON of these is their text, which costs no wrapper object, array and buffer.
+    JSValue json = is_plain(ctx, value) ? JS_ToString(ctx, value)
+                                        : JS_JSONStringify(ctx, value, JS_UNDEFINED, JS_UNDEFINED);
     if (JS_IsException(json)) {
         return -1;
     }
@@ -111,6 +123,23 @@ int nx_json_text(JSContext *ctx, JSValueConst value, const char **text, size_t *
     }
     JS_FreeValue(ctx, json);
     return *text == NULL && !JS_IsUndefined(json) ? -1 : 0;
+}
+
+JSValue nx_json_parse(JSContext *ctx, const char *text, size_t len, const char *name) {
+    const bool negative = len > 0 && text[0] == '-';
+    const size_t digits = len - negative;
+    int32_t value = 0;
+    // Up to nine digits cannot overflow. "-0" is no integer, "01" no JSON.
+    if (digits == 0 || digits > 9 || (text[negative] == '0' && len > 1)) {
+        return JS_ParseJSON(ctx, text, len, name);
+    }
+    for (size_t i = negative; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return JS_ParseJSON(ctx, text, len, name);
+        }
+        value = value * 10 + (text[i] - '0');
+    }
+    return JS_NewInt32(ctx, negative ? -value : value);
 }
 
 // A property as text, or NULL; never leaves an exception pending.

@@ -65,4 +65,7 @@ void nx_report_plain(enum nx_guest_error kind, const char *message);
 // with JS_FreeCString. 0, or -1 with an exception pending.
 int nx_json_text(JSContext *ctx, JSValueConst value, const char **text, size_t *len);
 
+// The value of a NUL-terminated JSON text, as JS_ParseJSON; small integers at no cost.
+JSValue nx_json_parse(JSContext *ctx, const char *text, size_t len, const char *name);
+
 #endif

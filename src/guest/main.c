@@ -18,8 +18,11 @@ static char inbox[NX_GUEST_INBOX_BYTES];
 static JSRuntime *runtime;
 static JSContext *context;
 static JSValue handler = JS_UNDEFINED;
-static JSValue promise = JS_UNDEFINED;
-static JSValue world[4]; // $emit, $view, $ext, $log
+static bool handler_is_async;
+static JSValue promise = JS_UNDEFINED;  // what the handler returned, or undefined and …
+static JSValue returned = JS_UNDEFINED; // … this, which is no promise and needs none
+static JSValue empty_inputs[2];         // `{}` as $args and $scope; a reset makes them new again
+static JSValue world[4];                // $emit, $view, $ext, $log
 static JSValue state_object = JS_UNDEFINED;
 
 static int interrupted(JSRuntime *rt, void *opaque) {
@@ -100,6 +103,9 @@ NX_EXPORT("nx_boot") uint32_t nx_boot(const char *bytecode, uint32_t len) {
     }
     JSValue read_only = JS_GetPropertyUint32(context, made, 4);
     JS_FreeValue(context, made);
+    for (uint32_t i = 0; i < 2; i++) {
+        empty_inputs[i] = JS_NewObject(context);
+    }
     if (nx_state_init(context, &state_object, read_only) < 0) {
         return NX_GUEST_ERROR;
     }
@@ -115,6 +121,7 @@ NX_EXPORT("nx_load") uint32_t nx_load(const char *bytecode, uint32_t len) {
         nx_report_error(context, JS_GetException(context));
         return NX_GUEST_ERROR;
     }
+    handler_is_async = nx_qjs_is_async_function(handler);
     return NX_GUEST_DONE;
 }
 
@@ -123,8 +130,7 @@ static uint32_t fail(void) {
     return NX_GUEST_ERROR;
 }
 
-static uint32_t complete(void) {
-    JSValue value = JS_PromiseResult(context, promise);
+static uint32_t complete(JSValue value) {
     const char *json;
     size_t len;
     if (nx_json_text(context, value, &json, &len) < 0 || nx_state_flush(context) < 0) {
@@ -148,9 +154,12 @@ static uint32_t settle(void) {
         nx_report_plain(NX_GUEST_ERROR_INTERRUPTED, "interrupted");
         return NX_GUEST_ERROR;
     }
+    if (JS_IsUndefined(promise)) {
+        return complete(returned);
+    }
     switch (JS_PromiseState(context, promise)) {
     case JS_PROMISE_FULFILLED:
-        return complete();
+        return complete(JS_PromiseResult(context, promise));
     case JS_PROMISE_REJECTED:
         nx_report_error(context, JS_PromiseResult(context, promise));
         return NX_GUEST_ERROR;
@@ -169,21 +178,50 @@ static uint32_t settle(void) {
     return NX_GUEST_SUSPENDED;
 }
 
+static JSValue parse_input(uint32_t which, const char *text, size_t len) {
+    static const char *const names[] = {"$args", "$scope"};
+    return len == 2 && memcmp(text, "{}", 2) == 0 ? empty_inputs[which]
+                                                  : JS_ParseJSON(context, text, len, names[which]);
+}
+
+// Takes what a handler that is no async function returned: an object may be a promise, or like one.
+static int take_returned(JSValue value) {
+    JSValue settle[2];
+    if (!JS_IsObject(value)) {
+        returned = value;
+        return 0;
+    }
+    promise = JS_NewPromiseCapability(context, settle);
+    if (JS_IsException(promise)) {
+        return -1;
+    }
+    return JS_IsException(JS_Call(context, settle[0], JS_UNDEFINED, 1, (JSValueConst[]){value}))
+               ? -1
+               : 0;
+}
+
 // Calls the loaded handler. `input` holds the arguments' JSON, a NUL, the scope's JSON, and a NUL.
+// Nothing is freed that lives to the end of the execution: the host's reset does that.
 NX_EXPORT("nx_run")
 uint32_t nx_run(const char *input, uint32_t args_len, uint32_t scope_len) {
     nx_qjs_seed_random(context, nx_shared.seed);
-    JSValue args = JS_ParseJSON(context, input, args_len, "$args");
-    JSValue scope = JS_ParseJSON(context, input + args_len + 1, scope_len, "$scope");
+    JSValue args = parse_input(0, input, args_len);
+    JSValue scope = parse_input(1, input + args_len + 1, scope_len);
     if (JS_IsException(args) || JS_IsException(scope)) {
         return fail();
     }
-    promise = JS_Call(
+    JSValue value = JS_Call(
         context, handler, JS_UNDEFINED, 7,
         (JSValueConst[]){state_object, args, scope, world[0], world[1], world[2], world[3]});
-    JS_FreeValue(context, args);
-    JS_FreeValue(context, scope);
-    return JS_IsException(promise) ? fail() : settle();
+    if (JS_IsException(value)) {
+        return fail();
+    }
+    if (handler_is_async) {
+        promise = value;
+    } else if (take_returned(value) < 0) {
+        return fail();
+    }
+    return settle();
 }
 
 // Answers one outstanding call and goes on. ok: `input` is the value's JSON (empty: undefined);
@@ -210,8 +248,11 @@ uint32_t nx_resume(uint32_t call_id, uint32_t ok, const char *input, uint32_t le
 // ---- compiling
 // -----------------------------------------------------------------------------------
 
-static const char handler_head[] = "(async function handler($state,$args,$scope,$emit,$view,$ext,"
-                                   "$log){\"use strict\";\n";
+static const char async_head[] =
+    "(async function handler($state,$args,$scope,$emit,$view,$ext,$log)"
+    "{\"use strict\";\n";
+static const char plain_head[] = "(function handler($state,$args,$scope,$emit,$view,$ext,$log)"
+                                 "{\"use strict\";\n";
 static const char handler_tail[] = "\n})";
 static const char expression_head[] = "(function computed($state){\"use strict\";return(\n";
 static const char expression_tail[] = "\n)})";
@@ -236,11 +277,20 @@ static char *wrap(const char *head, const char *tail, const char *code, size_t c
     return text;
 }
 
-static JSValue compile_wrapped(bool expression, const char *code, size_t code_len, uint32_t line,
+enum form { ASYNC_BODY, PLAIN_BODY, EXPRESSION };
+
+// A body that does not even contain the word cannot await anything: called as a plain function it
+// does the same, without the frame and the promise that an async function's call makes.
+static enum form form_of(const char *code, size_t len) {
+    return memmem(code, len, "await", 5) != NULL ? ASYNC_BODY : PLAIN_BODY;
+}
+
+static JSValue compile_wrapped(enum form form, const char *code, size_t code_len, uint32_t line,
                                uint32_t column) {
+    static const char *const heads[] = {async_head, plain_head, expression_head};
     size_t len;
-    char *text = expression ? wrap(expression_head, expression_tail, code, code_len, column, &len)
-                            : wrap(handler_head, handler_tail, code, code_len, column, &len);
+    char *text = wrap(heads[form], form == EXPRESSION ? expression_tail : handler_tail, code,
+                      code_len, column, &len);
     if (text == NULL) {
         return JS_ThrowOutOfMemory(context);
     }
@@ -271,13 +321,14 @@ static uint32_t report_bytecode(JSValue program) {
 NX_EXPORT("nx_compile")
 uint32_t nx_compile(const char *code, uint32_t len, uint32_t expression, uint32_t line,
                     uint32_t column) {
-    JSValue program = compile_wrapped(expression != 0, code, len, line, column);
+    const enum form form = expression != 0 ? EXPRESSION : form_of(code, len);
+    JSValue program = compile_wrapped(form, code, len, line, column);
     if (JS_IsException(program)) {
         nx_report_compile_error(context);
         return NX_GUEST_ERROR;
     }
     JSValue model =
-        expression ? compile_wrapped(true, "0", 1, 1, 1) : compile_wrapped(false, "", 0, 1, 1);
+        expression ? compile_wrapped(form, "0", 1, 1, 1) : compile_wrapped(form, "", 0, 1, 1);
     if (!nx_qjs_same_program(program, model)) {
         nx_report_plain(NX_GUEST_ERROR_ESCAPE, expression ? "not one expression"
                                                           : "the handler's body closes its own "

@@ -24,6 +24,15 @@ int nx_qjs_is_error(JSValueConst value) {
            JS_VALUE_GET_OBJ(value)->class_id == JS_CLASS_ERROR;
 }
 
+int nx_qjs_is_async_function(JSValueConst value) {
+    return JS_VALUE_GET_TAG(value) == JS_TAG_OBJECT &&
+           JS_VALUE_GET_OBJ(value)->class_id == JS_CLASS_ASYNC_FUNCTION;
+}
+
+int nx_qjs_is_symbol(JSContext *ctx, JSAtom atom) {
+    return JS_AtomGetKind(ctx, atom) != JS_ATOM_KIND_STRING;
+}
+
 int nx_qjs_same_program(JSValueConst a, JSValueConst b) {
     if (JS_VALUE_GET_TAG(a) != JS_TAG_FUNCTION_BYTECODE ||
         JS_VALUE_GET_TAG(b) != JS_TAG_FUNCTION_BYTECODE) {

@@ -20,6 +20,11 @@ JSValue nx_qjs_new_private_symbol(JSContext *ctx);
 // Whether the value is a genuine Error object, without running any JavaScript.
 int nx_qjs_is_error(JSValueConst value);
 
+int nx_qjs_is_async_function(JSValueConst value);
+
+// Whether a property's key is a symbol.
+int nx_qjs_is_symbol(JSContext *ctx, JSAtom atom);
+
 // Whether two compiled programs have the same top-level code (not their inner functions).
 int nx_qjs_same_program(JSValueConst a, JSValueConst b);
 

@@ -11,20 +11,26 @@
 #include <string.h>
 
 #include "glue.h"
+#include "qjs_unit.h"
 
 struct entry {
     JSAtom key;
     JSValue value; // JS_UNINITIALIZED: known to be absent
-    char *json;    // what the host holds (or held when this segment began)
-    size_t json_len;
     bool read_only;
     bool stale; // kept from an earlier segment: ask the host before use
+    // What the host holds (or held when this segment began): nothing, or JSON. A short text is kept
+    // in place, so that numbers and flags cost no allocation.
+    bool has_json;
+    size_t json_len;
+    char *long_json; // NULL: it is in `short_json`
+    char short_json[24];
 };
 
 static JSClassID state_class_id;
 static JSValue read_only_wrapper;
-static struct entry *entries;
-static size_t entry_count, entry_capacity;
+static struct entry first_entries[8]; // as many keys as most handlers touch
+static struct entry *entries = first_entries;
+static size_t entry_count, entry_capacity = sizeof(first_entries) / sizeof(first_entries[0]);
 
 static struct entry *find(JSAtom key) {
     for (size_t i = 0; i < entry_count; i++) {
@@ -38,9 +44,38 @@ static struct entry *find(JSAtom key) {
 static void entry_clear(JSContext *ctx, struct entry *e) {
     JS_FreeValue(ctx, e->value);
     e->value = JS_UNINITIALIZED;
-    free(e->json);
-    e->json = NULL;
+    free(e->long_json);
+    e->long_json = NULL;
     e->json_len = 0;
+    e->has_json = false;
+}
+
+// The entry's JSON, NUL-terminated, or NULL.
+static const char *entry_json(const struct entry *e) {
+    if (!e->has_json) {
+        return NULL;
+    }
+    return e->long_json != NULL ? e->long_json : e->short_json;
+}
+
+static bool has_text(const struct entry *e, const char *json, size_t len) {
+    return e->has_json && e->json_len == len && memcmp(entry_json(e), json, len) == 0;
+}
+
+// Puts a copy of `json` into a cleared entry. False: no memory.
+static bool entry_keep(struct entry *e, const char *json, size_t len) {
+    char *to = e->short_json;
+    if (len >= sizeof(e->short_json)) {
+        to = e->long_json = malloc(len + 1);
+        if (to == NULL) {
+            return false;
+        }
+    }
+    memcpy(to, json, len);
+    to[len] = '\0';
+    e->json_len = len;
+    e->has_json = true;
+    return true;
 }
 
 static struct entry *find_or_add(JSContext *ctx, JSAtom key) {
@@ -49,11 +84,15 @@ static struct entry *find_or_add(JSContext *ctx, JSAtom key) {
         return e;
     }
     if (entry_count == entry_capacity) {
-        const size_t capacity = entry_capacity == 0 ? 8 : entry_capacity * 2;
-        struct entry *grown = realloc(entries, capacity * sizeof(*grown));
+        const size_t capacity = entry_capacity * 2;
+        struct entry *grown = malloc(capacity * sizeof(*grown));
         if (grown == NULL) {
             JS_ThrowOutOfMemory(ctx);
             return NULL;
+        }
+        memcpy(grown, entries, entry_count * sizeof(*grown));
+        if (entries != first_entries) {
+            free(entries);
         }
         entries = grown;
         entry_capacity = capacity;
@@ -61,13 +100,6 @@ static struct entry *find_or_add(JSContext *ctx, JSAtom key) {
     e = &entries[entry_count++];
     *e = (struct entry){.key = JS_DupAtom(ctx, key), .value = JS_UNINITIALIZED};
     return e;
-}
-
-static bool is_symbol(JSContext *ctx, JSAtom key) {
-    JSValue value = JS_AtomToValue(ctx, key);
-    const bool symbol = JS_IsSymbol(value);
-    JS_FreeValue(ctx, value);
-    return symbol;
 }
 
 static JSValue throw_status(JSContext *ctx, int32_t status, const char *prefix, const char *key,
@@ -78,23 +110,22 @@ static JSValue throw_status(JSContext *ctx, int32_t status, const char *prefix, 
     return nx_throw_host(ctx, status);
 }
 
-// Fetches the key's JSON into a malloc'ed, NUL-terminated buffer. Returns the host's status or
-// length; *json is NULL unless the key is present.
-static int32_t fetch(const char *key, size_t key_len, char **json) {
-    char small[256];
+// Fetches the key's JSON, NUL-terminated, into `small` or, if it does not fit, a malloc'ed buffer.
+// Returns the host's status or length; *json is NULL unless the key is present.
+enum { SMALL_BYTES = 256 };
+static int32_t fetch(const char *key, size_t key_len, char small[SMALL_BYTES], char **json) {
     *json = NULL;
-    int32_t status = nx_host_state_get(key, key_len, small, sizeof(small));
+    int32_t status = nx_host_state_get(key, key_len, small, SMALL_BYTES - 1);
     if (status < 0) {
         return status;
     }
     const size_t len = (size_t)(status & ~NX_STATE_READ_ONLY);
-    char *text = malloc(len + 1);
-    if (text == NULL) {
-        return NX_HOST_INVALID;
-    }
-    if (len <= sizeof(small)) {
-        memcpy(text, small, len);
-    } else {
+    char *text = small;
+    if (len > SMALL_BYTES - 1) {
+        text = malloc(len + 1);
+        if (text == NULL) {
+            return NX_HOST_INVALID;
+        }
         status = nx_host_state_get(key, key_len, text, len);
         if (status < 0) {
             free(text);
@@ -104,6 +135,39 @@ static int32_t fetch(const char *key, size_t key_len, char **json) {
     text[len] = '\0';
     *json = text;
     return status;
+}
+
+// Makes what was fetched the entry's value. False with an exception pending.
+static bool take(JSContext *ctx, struct entry *e, const char *json, int32_t status) {
+    const size_t len = json != NULL ? (size_t)(status & ~NX_STATE_READ_ONLY) : 0;
+    const bool was_stale = e->stale;
+    e->stale = false;
+    if (was_stale && json != NULL && has_text(e, json, len)) {
+        return true; // nobody else changed it: objects the handler holds stay the state's
+    }
+    entry_clear(ctx, e);
+    if (json == NULL) {
+        return true;
+    }
+    if (!entry_keep(e, json, len)) {
+        JS_ThrowOutOfMemory(ctx);
+        return false;
+    }
+    e->read_only = (status & NX_STATE_READ_ONLY) != 0;
+    JSValue value = nx_json_parse(ctx, json, len, "$state");
+    if (e->read_only && JS_IsObject(value)) {
+        JSValue name = JS_AtomToString(ctx, e->key);
+        JSValue wrapped =
+            JS_Call(ctx, read_only_wrapper, JS_UNDEFINED, 2, (JSValueConst[]){value, name});
+        JS_FreeValue(ctx, name);
+        JS_FreeValue(ctx, value);
+        value = wrapped;
+    }
+    if (JS_IsException(value)) {
+        return false;
+    }
+    e->value = value;
+    return true;
 }
 
 // Brings the key's entry up to date. NULL with an exception pending when it may not be read.
@@ -119,8 +183,8 @@ static struct entry *load(JSContext *ctx, JSAtom key) {
     if (text == NULL) {
         return NULL;
     }
-    char *json;
-    const int32_t status = fetch(text, key_len, &json);
+    char small[SMALL_BYTES], *json;
+    const int32_t status = fetch(text, key_len, small, &json);
     if (status < 0 && status != NX_HOST_ABSENT) {
         throw_status(ctx, status, "state:read:", text, key_len);
         JS_FreeCString(ctx, text);
@@ -128,37 +192,11 @@ static struct entry *load(JSContext *ctx, JSAtom key) {
     }
     JS_FreeCString(ctx, text);
     e = find_or_add(ctx, key);
-    if (e == NULL) {
+    const bool taken = e != NULL && take(ctx, e, json, status);
+    if (json != small) {
         free(json);
-        return NULL;
     }
-    const size_t len = json != NULL ? (size_t)(status & ~NX_STATE_READ_ONLY) : 0;
-    if (e->stale && json != NULL && e->json != NULL && len == e->json_len &&
-        memcmp(json, e->json, len) == 0) {
-        e->stale = false; // nobody else changed it: objects the handler holds stay the state's
-        free(json);
-        return e;
-    }
-    entry_clear(ctx, e);
-    e->stale = false;
-    if (json == NULL) {
-        return e;
-    }
-    e->json = json;
-    e->json_len = len;
-    e->read_only = (status & NX_STATE_READ_ONLY) != 0;
-    JSValue value = JS_ParseJSON(ctx, json, len, "$state");
-    if (e->read_only && JS_IsObject(value)) {
-        JSValue wrapped = JS_Call(ctx, read_only_wrapper, JS_UNDEFINED, 2,
-                                  (JSValueConst[]){value, JS_AtomToString(ctx, key)});
-        JS_FreeValue(ctx, value);
-        value = wrapped;
-    }
-    if (JS_IsException(value)) {
-        return NULL;
-    }
-    e->value = value;
-    return e;
+    return taken ? e : NULL;
 }
 
 static JSValue state_get(JSContext *ctx, JSValueConst object, JSAtom key, JSValueConst receiver) {
@@ -166,7 +204,7 @@ static JSValue state_get(JSContext *ctx, JSValueConst object, JSAtom key, JSValu
     (void)receiver;
     struct entry *e = find(key);
     if (e == NULL || e->stale) {
-        if (is_symbol(ctx, key)) {
+        if (nx_qjs_is_symbol(ctx, key)) {
             return JS_UNDEFINED;
         }
         e = load(ctx, key);
@@ -181,15 +219,14 @@ static JSValue state_get(JSContext *ctx, JSValueConst object, JSAtom key, JSValu
 static int keep_written(JSContext *ctx, JSAtom key, JSValueConst value, const char *json,
                         size_t json_len, bool readable) {
     struct entry *e = find_or_add(ctx, key);
-    char *copy = e != NULL ? malloc(json_len + 1) : NULL;
-    if (copy == NULL) {
+    if (e == NULL) {
+        return -1;
+    }
+    entry_clear(ctx, e);
+    if (!entry_keep(e, json, json_len)) {
         JS_ThrowOutOfMemory(ctx);
         return -1;
     }
-    memcpy(copy, json, json_len + 1);
-    entry_clear(ctx, e);
-    e->json = copy;
-    e->json_len = json_len;
     e->read_only = false;
     e->stale = !readable;
     e->value = readable ? JS_DupValue(ctx, value) : JS_UNINITIALIZED;
@@ -229,7 +266,7 @@ static int state_set(JSContext *ctx, JSValueConst object, JSAtom key, JSValueCon
     (void)object;
     (void)receiver;
     (void)flags;
-    if (is_symbol(ctx, key)) {
+    if (nx_qjs_is_symbol(ctx, key)) {
         JS_ThrowTypeError(ctx, "a state key must be a string");
         return -1;
     }
@@ -249,7 +286,7 @@ static int state_define(JSContext *ctx, JSValueConst object, JSAtom key, JSValue
 
 static int state_delete(JSContext *ctx, JSValueConst object, JSAtom key) {
     (void)object;
-    if (is_symbol(ctx, key)) {
+    if (nx_qjs_is_symbol(ctx, key)) {
         return 1;
     }
     size_t key_len;
@@ -275,7 +312,7 @@ static int state_delete(JSContext *ctx, JSValueConst object, JSAtom key) {
 
 static int state_has(JSContext *ctx, JSValueConst object, JSAtom key) {
     (void)object;
-    if (is_symbol(ctx, key)) {
+    if (nx_qjs_is_symbol(ctx, key)) {
         return 0;
     }
     size_t key_len;
@@ -296,7 +333,7 @@ static int state_has(JSContext *ctx, JSValueConst object, JSAtom key) {
 static int state_get_own(JSContext *ctx, JSPropertyDescriptor *desc, JSValueConst object,
                          JSAtom key) {
     (void)object;
-    if (is_symbol(ctx, key)) {
+    if (nx_qjs_is_symbol(ctx, key)) {
         return 0;
     }
     struct entry *e = load(ctx, key);
@@ -373,7 +410,7 @@ int nx_state_init(JSContext *ctx, JSValue *state_object, JSValue read_only) {
 // Whether `json` (other than the kept text) is the same value as the kept text once that is printed
 // the way QuickJS prints: the host's text may be formatted differently.
 static bool same_value(JSContext *ctx, const struct entry *e, const char *json, size_t len) {
-    JSValue kept = JS_ParseJSON(ctx, e->json, e->json_len, "$state");
+    JSValue kept = JS_ParseJSON(ctx, entry_json(e), e->json_len, "$state");
     const char *text = NULL;
     size_t text_len = 0;
     bool same = false;
@@ -399,10 +436,9 @@ int nx_state_flush(JSContext *ctx) {
             return -1;
         }
         const struct entry *e = &entries[i]; // only now: a toJSON may have grown the array
-        const bool changed = json == NULL || e->json == NULL || len != e->json_len ||
-                             memcmp(json, e->json, len) != 0;
+        const bool changed = json == NULL || !has_text(e, json, len);
         const bool write =
-            changed && (json == NULL || e->json == NULL || !same_value(ctx, e, json, len));
+            changed && (json == NULL || !e->has_json || !same_value(ctx, e, json, len));
         JS_FreeCString(ctx, json);
         const int status = write ? write_key(ctx, e->key, value) : 0;
         JS_FreeValue(ctx, value);

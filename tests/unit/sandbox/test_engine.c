@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -160,6 +161,78 @@ static void counts_and_is_pristine_again(void **unused) {
     nx_snapshot_free(warm);
 }
 
+// A body without the word `await` is compiled as a plain function; nothing else may tell.
+static void plain_and_async_bodies_do_the_same(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *body, *result; // NULL: an error
+    } cases[] = {
+        {"", ""},
+        {"return", ""},
+        {"return 7", "7"},
+        {"return -0.5", "-0.5"},
+        {"return 0 / 0", "null"},
+        {"return 1 / 0", "null"},
+        {"return 1e21", "1e+21"},
+        {"return true", "true"},
+        {"return null", "null"},
+        {"return '\\n'", "\"\\n\""},
+        {"return () => 1", ""},
+        {"return [1, {a: $args}, $scope]", "[1,{\"a\":{}},{}]"},
+        {"return Promise.resolve(1).then((x) => x + 1)", "2"},
+        {"return { then(done) { done('adopted'); } }", "\"adopted\""},
+        {"let n = 0; Promise.resolve().then(() => n++); return { toJSON: () => n }", "1"},
+        {"return (() => typeof this)()", "\"undefined\""},
+        {"throw new Error('mine')", NULL},
+        {"return Promise.reject(new Error('mine'))", NULL},
+        {"return { then() { throw new Error('mine'); } }", NULL},
+        {"return new Promise(() => {})", NULL}, // nothing can settle it
+    };
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        char body[256];
+        snprintf(body, sizeof(body), "%s%s", cases[i / 2].body,
+                 i % 2 == 0 ? "" : "\n// await: the other form");
+        struct nx_instance *instance = load(body);
+        uint32_t outcome;
+        memset(result, 'x', sizeof(result));
+        assert_int_equal(run(instance, &outcome), NX_TRAP_NONE);
+        if (cases[i / 2].result != NULL) {
+            assert_int_equal(outcome, NX_GUEST_DONE);
+            assert_string_equal(result, cases[i / 2].result);
+        } else {
+            assert_int_equal(outcome, NX_GUEST_ERROR);
+        }
+        nx_instance_free(instance);
+    }
+}
+
+static void state_numbers_keep_their_value(void **unused) {
+    (void)unused;
+    static const char *const texts[][2] = {{"41", "42"},
+                                           {"0", "1"},
+                                           {"-1", "0"},
+                                           {"-0", "1"},
+                                           {"999999999", "1000000000"},
+                                           {"2147483647", "2147483648"},
+                                           {"-2147483649", "-2147483648"},
+                                           {"1.5e3", "1501"}};
+    struct nx_instance *instance = load("$state.count += 1; return $state.count");
+    struct nx_snapshot *warm = nx_instance_snapshot(instance);
+    assert_non_null(warm);
+    nx_instance_bind(instance, warm);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        uint32_t outcome;
+        snprintf(state, sizeof(state), "%s", texts[i][0]);
+        assert_int_equal(run(instance, &outcome), NX_TRAP_NONE);
+        assert_int_equal(outcome, NX_GUEST_DONE);
+        assert_string_equal(state, texts[i][1]);
+        assert_string_equal(result, texts[i][1]);
+        nx_instance_reset(instance, false);
+    }
+    nx_instance_free(instance);
+    nx_snapshot_free(warm);
+}
+
 static volatile sig_atomic_t slow_calls;
 
 static void count_slow(void) {
@@ -168,7 +241,8 @@ static void count_slow(void) {
 
 static void deadline_stops_loops_and_builtins(void **unused) {
     (void)unused;
-    static const char *const endless[] = {"while (true) {}", "'x'.repeat(2**29).split('')",
+    static const char *const endless[] = {"while (true) {}",
+                                          "for (;;) 'x'.repeat(2**24).split('y')",
                                           "/^(a+)+$/.test('a'.repeat(40) + 'b')",
                                           "const f = () => Promise.resolve().then(f); await f()"};
     for (size_t i = 0; i < sizeof(endless) / sizeof(endless[0]); i++) {
@@ -237,6 +311,8 @@ static int start_engine(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_and_is_pristine_again),
+        cmocka_unit_test(plain_and_async_bodies_do_the_same),
+        cmocka_unit_test(state_numbers_keep_their_value),
         cmocka_unit_test(deadline_stops_loops_and_builtins),
         cmocka_unit_test(errors_have_the_files_positions),
         cmocka_unit_test(a_body_cannot_close_its_function),
