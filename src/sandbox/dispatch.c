@@ -257,8 +257,10 @@ static void watch(struct nx_peer *peer, uint64_t now) {
 }
 
 // Waiting is pointless if no worker comes back.
-static void give_up_waiting(struct nx_sandbox *pool, uint64_t now) {
+static void give_up_waiting(struct nx_sandbox *pool) {
     struct nx_job *job;
+    // Read here: the last worker may have been lost a moment ago.
+    const uint64_t now = nx_clock_monotonic_ns();
     if (pool->no_worker_since_ns == 0 ||
         now - pool->no_worker_since_ns < (uint64_t)NX_SANDBOX_START_TIMEOUT_MS * 1000000) {
         return;
@@ -281,7 +283,7 @@ void nx_dispatch_tick(uv_timer_t *timer) {
         return;
     }
     nx_zygote_fill(pool);
-    give_up_waiting(pool, now);
+    give_up_waiting(pool);
     if (!busy) {
         pool->tick_active = false;
         uv_timer_stop(timer);
