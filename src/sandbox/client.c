@@ -171,7 +171,7 @@ int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_resul
     nx_wire_put_u8(&frame, result->ok);
     nx_wire_put_bytes(&frame,
                       result->ok ? result->json : nx_span_str(nx_result_code_name(result->code)));
-    nx_wire_put_bytes(&frame, result->ok ? (struct nx_span){0} : result->message);
+    nx_wire_put_bytes(&frame, result->ok ? nx_span_of(NULL, 0) : result->message);
     put_state(&frame, execution->caps, state, state_count);
     const int status = finish_frame(job, &frame, err);
     if (status != 0) {

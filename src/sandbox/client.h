@@ -56,7 +56,7 @@ int nx_sandbox_start(struct nx_sandbox **out, uv_loop_t *loop,
 // Kills the workers and the zygote, reaps them and closes every handle; `on_stopped` is called from
 // the loop when nothing of the pool is left (the pool is freed by then). Executions that have not
 // ended are dropped without a callback.
-void nx_sandbox_stop(struct nx_sandbox *sandbox, void (*on_stopped)(void *user), void *user);
+void nx_sandbox_stop(struct nx_sandbox *pool, void (*on_stopped)(void *user), void *user);
 
 // ---- Code --------------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ typedef void nx_compile_fn(void *user, const struct nx_compile_result *result);
 // are built into the bytecode, so every position in results, stacks and errors is the file's. They
 // are part of what a cache key must cover. Errors: NX_E_LIMIT (source over
 // NX_MAX_PANEL_SOURCE_BYTES, or too many requests waiting), NX_E_NOMEM.
-int nx_sandbox_compile(struct nx_sandbox *sandbox, enum nx_compile_kind kind, struct nx_span source,
+int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struct nx_span source,
                        uint32_t line, uint32_t column, nx_compile_fn *fn, void *user,
                        struct nx_error *err);
 
@@ -187,7 +187,7 @@ typedef void nx_segment_fn(void *user, struct nx_execution *execution,
 // Queues an execution. Everything in `request` is copied or referenced as stated there.
 // Errors: NX_E_BUSY (max_instances reached or queue full), NX_E_LIMIT (frame too large),
 // NX_E_NOMEM.
-int nx_sandbox_run(struct nx_sandbox *sandbox, const struct nx_exec_request *request,
+int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *request,
                    nx_segment_fn *fn, void *user, struct nx_execution **out, struct nx_error *err);
 
 struct nx_call_result {
@@ -219,6 +219,6 @@ struct nx_sandbox_stats {
     pid_t zygote_pid;
     pid_t worker_pids[16]; // the first ones alive, 0-terminated if fewer
 };
-void nx_sandbox_get_stats(const struct nx_sandbox *sandbox, struct nx_sandbox_stats *out);
+void nx_sandbox_get_stats(const struct nx_sandbox *pool, struct nx_sandbox_stats *out);
 
 #endif

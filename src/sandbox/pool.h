@@ -73,6 +73,7 @@ struct nx_execution {
     uint32_t last_call_id, outstanding;
     uint32_t outstanding_ids[NX_MAX_OUTSTANDING_CALLS];
 };
+TAILQ_HEAD(nx_parked_executions, nx_execution);
 
 // One warm handler of a worker.
 struct nx_code_slot {
@@ -97,7 +98,7 @@ struct nx_peer {
     uint64_t head_since_ns; // when the first of `flying` could begin
     bool slow;              // its head is slow: gets no new work
     bool alone;             // its head is a suspect: likewise
-    TAILQ_HEAD(, nx_execution) parked;
+    struct nx_parked_executions parked;
     uint32_t last_id;
     struct nx_code_slots slots_lru; // most recently used first; free ones last
     struct nx_code_slot slots[NX_WIRE_CODE_SLOTS];
