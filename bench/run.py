@@ -5,7 +5,7 @@ Every figure is the median of several rounds, with the smallest and the largest.
 in turn within each round, so that a machine whose speed drifts does not favour one side. The same
 figures, with every sample, go to build/bench/results.json.
 
-usage: run.py [engine|js]...   (default: all)
+usage: run.py [engine|js|server]...   (default: all)
 """
 import pathlib
 import subprocess
@@ -14,6 +14,7 @@ import sys
 import engine
 import js
 import report
+import server
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/release"
@@ -32,7 +33,8 @@ def build():
 
 def main(wanted):
     sections = {"engine": lambda: engine.measure(BUILD / "bench/bench_engine"),
-                "js": lambda: js.measure(BUILD / "bench/bench_engine", GUEST / "qjs_native")}
+                "js": lambda: js.measure(BUILD / "bench/bench_engine", GUEST / "qjs_native"),
+                "server": lambda: server.measure(BUILD / "bin/nexus")}
     unknown = [name for name in wanted if name not in sections]
     if unknown:
         sys.exit(f"bench: no such part: {' '.join(unknown)} (there are: {' '.join(sections)})")
