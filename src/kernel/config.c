@@ -174,7 +174,7 @@ static void read_uint(const struct setting *s, const char *text, uint32_t *field
 static void read_port(const struct setting *s, const char *text, int32_t *field,
                       struct nx_buf *problems) {
     uint64_t value;
-    if (strcmp(text, "off") == 0 && field != NULL)
+    if (strcmp(text, "off") == 0)
         *field = NX_CONFIG_PORT_OFF;
     else if (parse_number(text, 65535, &value))
         *field = (int32_t)value;

@@ -183,7 +183,7 @@ int nx_http_route(struct nx_span target, struct nx_http_match *match, struct nx_
     }
     if (path.len == 0 || path.data[0] != '/')
         return nx_error_set(err, NX_E_NOTFOUND, "no such resource");
-    struct nx_span segments[NX_ROUTE_SEGMENTS];
+    struct nx_span segments[NX_ROUTE_SEGMENTS] = {{0}};
     int count = split(path, match, segments);
     if (count == NX_E_INVALID)
         return nx_error_set(err, NX_E_INVALID, "the path is not properly percent-encoded");

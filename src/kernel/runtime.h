@@ -68,17 +68,17 @@ int nx_runtime_start(struct nx_runtime **out, uv_loop_t *loop,
 // Stops taking work, lets triggers that are running, waiting or suspended finish for at most
 // `drain_ms`, ends the rest with CANCELLED, then stops the sandbox and frees everything. Panels'
 // unmount handlers do not run: the panels are not deleted. `on_stopped` is called from the loop
-// when nothing is left; `runtime` and every panel are gone by then. A second call only shortens the
+// when nothing is left; `rt` and every panel are gone by then. A second call only shortens the
 // drain. Until `on_stopped`, accessors stay usable.
-void nx_runtime_stop(struct nx_runtime *runtime, uint32_t drain_ms, void (*on_stopped)(void *user),
+void nx_runtime_stop(struct nx_runtime *rt, uint32_t drain_ms, void (*on_stopped)(void *user),
                      void *user);
 
 // True from nx_runtime_stop on: creations and triggers are refused with NX_E_CLOSED.
-bool nx_runtime_stopping(const struct nx_runtime *runtime);
+bool nx_runtime_stopping(const struct nx_runtime *rt);
 
 // Where further extensions (http), or canned answers, are registered right after start. Owned by
 // the runtime.
-struct nx_ext_registry *nx_runtime_extensions(struct nx_runtime *runtime);
+struct nx_ext_registry *nx_runtime_extensions(struct nx_runtime *rt);
 
 // ---- Creating panels
 // -------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ typedef void nx_panel_created_fn(void *user, struct nx_panel *panel, const struc
 // included). The panel can be found once the callback says so; its id is taken at once. The result
 // always comes through the callback, except: NX_E_CLOSED (stopping), NX_E_NOMEM, NX_E_BUSY (over
 // NX_MAX_CREATIONS at work).
-int nx_runtime_create_panel(struct nx_runtime *runtime, const struct nx_panel_request *request,
+int nx_runtime_create_panel(struct nx_runtime *rt, const struct nx_panel_request *request,
                             nx_panel_created_fn *fn, void *user, struct nx_error *err);
 
 // Parses, validates and compiles a source without making a panel of it. The callback gets the
@@ -122,7 +122,7 @@ int nx_runtime_create_panel(struct nx_runtime *runtime, const struct nx_panel_re
 // Errors: NX_E_CLOSED (stopping), NX_E_NOMEM.
 typedef void nx_checked_fn(void *user, const struct nx_panel_def *def,
                            const struct nx_diagnostics *diagnostics, const char *fault);
-int nx_runtime_check_source(struct nx_runtime *runtime, struct nx_span source, nx_checked_fn *fn,
+int nx_runtime_check_source(struct nx_runtime *rt, struct nx_span source, nx_checked_fn *fn,
                             void *user, struct nx_error *err);
 
 // Removes the panel from sight at once, ends its waiting and suspended triggers with CANCELLED
@@ -137,13 +137,13 @@ int nx_runtime_delete_panel(struct nx_panel *panel, const char *reason, void (*f
 // -----------------------------------------------------------------------------
 
 // The panel, or NULL. The pointer holds until on_panel_closed; keep the id across waits, or watch.
-struct nx_panel *nx_runtime_find_panel(struct nx_runtime *runtime, struct nx_span id);
+struct nx_panel *nx_runtime_find_panel(struct nx_runtime *rt, struct nx_span id);
 
 // Fills `out` with up to `limit` panels ordered by id (bytes), those with an id after `after`
 // (empty: from the start). Returns how many.
-size_t nx_runtime_list_panels(struct nx_runtime *runtime, struct nx_span after,
-                              struct nx_panel **out, size_t limit);
-size_t nx_runtime_panel_count(const struct nx_runtime *runtime);
+size_t nx_runtime_list_panels(struct nx_runtime *rt, struct nx_span after, struct nx_panel **out,
+                              size_t limit);
+size_t nx_runtime_panel_count(const struct nx_runtime *rt);
 
 const char *nx_panel_id(const struct nx_panel *panel);
 const struct nx_panel_def *nx_panel_definition(const struct nx_panel *panel);
@@ -233,7 +233,7 @@ struct nx_observer {
 };
 
 // Registers a copy of `observer` for the runtime's life. NX_E_LIMIT past NX_MAX_OBSERVERS.
-int nx_runtime_observe(struct nx_runtime *runtime, const struct nx_observer *observer);
+int nx_runtime_observe(struct nx_runtime *rt, const struct nx_observer *observer);
 
 // ---- Figures
 // ---------------------------------------------------------------------------------------
@@ -252,6 +252,6 @@ struct nx_runtime_stats {
     uint64_t host_calls[NX_HOST_CALL_COUNT];
     uint64_t denials[NX_CAP_KINDS];
 };
-void nx_runtime_get_stats(const struct nx_runtime *runtime, struct nx_runtime_stats *out);
+void nx_runtime_get_stats(const struct nx_runtime *rt, struct nx_runtime_stats *out);
 
 #endif
