@@ -245,7 +245,9 @@ static void fail_lost(struct nx_peer *peer, enum nx_peer_end why) {
 
 void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why) {
     struct nx_sandbox *pool = peer->pool;
-    kill_process(peer);
+    if (nx_peer_alive(peer)) {
+        kill_process(peer);
+    }
     if (why != NX_PEER_STOPPING) {
         count(peer, why);
         fail_lost(peer, why);

@@ -167,9 +167,8 @@ void nx_sandbox_stop(struct nx_sandbox *pool, void (*on_stopped)(void *user), vo
     pool->on_stopped = on_stopped;
     pool->on_stopped_user = user;
     for (uint32_t i = 0; i < pool->config.workers; i++) {
-        if (nx_peer_alive(&pool->peers[i])) {
-            nx_peer_end(&pool->peers[i], NX_PEER_STOPPING);
-        }
+        // Dead ones too: this may be a callback from a worker's end, with more of them to come.
+        nx_peer_end(&pool->peers[i], NX_PEER_STOPPING);
     }
     while ((job = TAILQ_FIRST(&pool->waiting)) != NULL) {
         nx_dispatch_unqueue(pool, job);

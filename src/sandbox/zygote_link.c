@@ -158,7 +158,9 @@ static int send_config(struct nx_sandbox *pool) {
     nx_wire_put_u32(&out, 0);
     int status = nx_wire_end(&out, start);
     if (status == 0) {
-        status = nx_fd_write_all(pool->zygote.channel, out.data, out.len);
+        // Small and the first: the socket takes it whole. The program may have ended already.
+        const ssize_t sent = send(pool->zygote.channel, out.data, out.len, MSG_NOSIGNAL);
+        status = sent == (ssize_t)out.len ? 0 : NX_E_IO;
     }
     nx_buf_free(&out);
     return status;
@@ -235,7 +237,8 @@ int nx_zygote_start(struct nx_sandbox *pool, struct nx_error *err) {
         status = watch(pool, err);
     }
     if (status == 0 && send_config(pool) != 0) {
-        status = nx_error_set(err, NX_E_IO, "%s does not take its settings", pool->executable);
+        status = nx_error_set(err, NX_E_IO, "cannot start %s: it ended before it was ready",
+                              pool->executable);
     }
     if (status != 0) {
         lose(pool);
