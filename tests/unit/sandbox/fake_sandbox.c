@@ -79,7 +79,8 @@ struct slot {
     size_t len;
 };
 static struct slot slots[NX_WIRE_CODE_SLOTS];
-static bool dropping; // from SLOW to GO
+static bool said_slow; // and GO has not come
+static bool dropping;  // as an honest worker does in that time
 
 static void echo(int channel, uint32_t id, struct nx_span frame) {
     struct nx_buf out;
@@ -108,6 +109,7 @@ static void send_forged(int channel, uint32_t id, struct nx_wire_reader *r, bool
     const enum nx_frame_type type = (enum nx_frame_type)nx_wire_get_u8(r);
     const uint32_t added = nx_wire_get_u32(r);
     const struct nx_span payload = nx_wire_get_bytes(r);
+    said_slow = said_slow || type == NX_FRAME_SLOW;
     NX_CLEANUP_FD int fd = with_fd ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
     send_frame(channel, type, id + added, payload, fd);
 }
@@ -171,10 +173,13 @@ static bool obey(int channel, uint32_t id, struct nx_wire_reader *r, struct nx_s
             break;
         case FAKE_SLOW:
             send_frame(channel, NX_FRAME_SLOW, 0, (struct nx_span){0}, -1);
-            dropping = true;
+            said_slow = dropping = true;
             break;
         case FAKE_WAIT:
             return false;
+        case FAKE_IGNORE:
+            nx_wire_get_bytes(r);
+            break;
         case FAKE_SLEEP:
             usleep(nx_wire_get_u32(r) * 1000);
             break;
@@ -279,10 +284,10 @@ static void handle(int channel, const struct nx_frame_header *header, struct nx_
     }
     switch (header->type) {
     case NX_FRAME_GO:
-        if (!dropping) {
+        if (!said_slow) {
             complain("a GO without a SLOW");
         }
-        dropping = false;
+        said_slow = dropping = false;
         break;
     case NX_FRAME_LOAD:
         load(header->id, payload);

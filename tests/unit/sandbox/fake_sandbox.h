@@ -17,6 +17,7 @@ enum fake_order {
     FAKE_ECHO,      // sends a DONE segment that returns the frame being answered, in hexadecimal
     FAKE_SLOW,      // says SLOW, and from then on drops what wire.h says until GO
     FAKE_WAIT,      // goes on with the execution's next frame
+    FAKE_IGNORE,    // bytes: nothing
     FAKE_SLEEP,     // u32 milliseconds
     FAKE_HANG,      // never does anything again
     FAKE_EXIT,      // u8 status
