@@ -127,8 +127,8 @@ static void keep(struct nx_cache *cache, const uint8_t *id, struct nx_code *code
         return;
     }
     while (cache->bytes + bytes > cache->max_bytes)
-        drop_entry(cache,
-                   TAILQ_LAST(&cache->recent, entry_list)); // NOLINT(clang-analyzer-unix.Malloc)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
+        drop_entry(cache, TAILQ_LAST(&cache->recent, entry_list));
     HASH_ADD(hh, cache->by_id, id, NX_CODE_ID_BYTES, entry);
     if (entry->unhashed) {
         free(entry);
