@@ -107,19 +107,24 @@ int nx_cli_start(struct nx_cli_runtime *cli, const struct nx_runtime_config *con
     return rc;
 }
 
-void nx_cli_run_until(struct nx_cli_runtime *cli, const bool *done) {
-    while (!*done)
-        uv_run(&cli->loop, UV_RUN_ONCE);
+void nx_cli_wait(struct nx_cli_runtime *cli) {
+    cli->done = false;
+    while (!cli->done)
+        uv_run(&cli->loop, UV_RUN_DEFAULT);
+}
+
+void nx_cli_done(struct nx_cli_runtime *cli) {
+    cli->done = true;
+    uv_stop(&cli->loop); // or it would wait for the next event, which may never come
 }
 
 static void on_stopped(void *user) {
-    *(bool *)user = true;
+    nx_cli_done(user);
 }
 
 void nx_cli_stop(struct nx_cli_runtime *cli) {
-    bool stopped = false;
-    nx_runtime_stop(cli->runtime, 0, on_stopped, &stopped);
-    nx_cli_run_until(cli, &stopped);
-    uv_run(&cli->loop, UV_RUN_DEFAULT);
+    nx_runtime_stop(cli->runtime, 0, on_stopped, cli);
+    nx_cli_wait(cli);
+    uv_run(&cli->loop, UV_RUN_DEFAULT); // handles that are closing
     uv_loop_close(&cli->loop);
 }

@@ -32,14 +32,16 @@ void nx_cli_print_findings(FILE *to, const char *file, const struct nx_diagnosti
 struct nx_cli_runtime {
     uv_loop_t loop;
     struct nx_runtime *runtime;
+    bool done;
 };
 
 // Starts it. `config` may be NULL. Errors as nx_runtime_start's; nothing is left to stop then.
 int nx_cli_start(struct nx_cli_runtime *cli, const struct nx_runtime_config *config,
                  struct nx_error *err);
 
-// Runs the loop until *done.
-void nx_cli_run_until(struct nx_cli_runtime *cli, const bool *done);
+// Runs the loop until nx_cli_done is called from it.
+void nx_cli_wait(struct nx_cli_runtime *cli);
+void nx_cli_done(struct nx_cli_runtime *cli);
 
 // Ends what is under way and frees everything.
 void nx_cli_stop(struct nx_cli_runtime *cli);

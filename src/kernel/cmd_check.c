@@ -16,7 +16,6 @@ struct check {
     const char *file; // the one at work
     struct nx_buf json;
     bool suggest, as_json;
-    bool done;    // with `file`
     bool invalid; // at least one file was not valid
     bool fault;   // the sandbox could not do its part
 };
@@ -253,7 +252,7 @@ static void on_checked(void *user, const struct nx_panel_def *def,
                        const struct nx_diagnostics *found, const char *fault) {
     struct check *c = user;
     bool valid = found->errors == 0 && !fault;
-    c->done = true;
+    nx_cli_done(&c->cli);
     c->invalid |= !valid;
     c->fault |= fault != NULL;
     if (c->as_json) {
@@ -297,7 +296,6 @@ static void check_file(struct check *c, const char *file) {
     struct nx_buf source;
     struct nx_error err = {0};
     c->file = file;
-    c->done = false;
     // Longer than any panel may be, so that the parser is the one to say so.
     int rc = nx_cli_read(file, NX_MAX_PANEL_JSON_BYTES + 1, &source, &err);
     if (rc == 0)
@@ -305,7 +303,7 @@ static void check_file(struct check *c, const char *file) {
     if (rc)
         report_unchecked(c, &err);
     else
-        nx_cli_run_until(&c->cli, &c->done);
+        nx_cli_wait(&c->cli);
     nx_buf_free(&source);
 }
 

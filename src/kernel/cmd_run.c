@@ -22,7 +22,6 @@ struct run {
 
     struct nx_buf source, args, state, mock;
     struct nx_cli_runtime cli;
-    bool done;
     int exit_code;
 };
 
@@ -194,7 +193,7 @@ static int read_inputs(struct run *r) {
 
 static void finish(struct run *r, int exit_code) {
     r->exit_code = exit_code;
-    r->done = true;
+    nx_cli_done(&r->cli);
 }
 
 static void on_log(void *user, const struct nx_run_info *run, const struct nx_log_entry *entry) {
@@ -298,7 +297,7 @@ static int execute(struct run *r) {
     nx_runtime_observe(runtime, &observer);
     if (nx_runtime_create_panel(runtime, &request, on_created, r, &err))
         return fault(err.message);
-    nx_cli_run_until(&r->cli, &r->done);
+    nx_cli_wait(&r->cli);
     return r->exit_code;
 }
 

@@ -1,0 +1,567 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: run, check, version, help. Success and every documented failure, with its exit
+code; and the outcomes of the example panels."""
+import json
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from conftest import NEXUS, ROOT
+
+EXAMPLES = ROOT / "examples"
+COUNTER = EXAMPLES / "counter.nxml"
+
+
+def panel(handler, capabilities="", logic="", args="", data='<State name="n" type="number"/>'):
+    """A panel with one tool, `t`; its handler starts on line 1."""
+    return (f'<NexusPanel><Data>{data}</Data><Logic>{logic}<Tool name="t">{args}<Capabilities>'
+            f'{capabilities}</Capabilities><Handler>{handler}</Handler></Tool></Logic></NexusPanel>')
+
+
+def capability(token):
+    kind, _, scope = token.rpartition(":")
+    return f'<Capability type="{kind}" scope="{scope}"/>'
+
+
+class Outcome:
+    def __init__(self, process):
+        self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
+        assert "Sanitizer" not in self.err and "runtime error" not in self.err, self.err
+
+    @property
+    def result(self):
+        assert self.out.count("\n") == 1, self.out
+        return json.loads(self.out)
+
+
+def nexus(*arguments, stdin="", **options):
+    options.setdefault("stdout", subprocess.PIPE)
+    return Outcome(subprocess.run([str(NEXUS), *map(str, arguments)], input=stdin, text=True,
+                                  errors="replace", stderr=subprocess.PIPE, timeout=60, **options))
+
+
+def run(*arguments, **options):
+    return nexus("run", *arguments, **options)
+
+
+def run_source(source, *arguments):
+    return run("-", "t", *arguments, stdin=source)
+
+
+def succeed(outcome):
+    assert outcome.code == 0, outcome.err + outcome.out
+    assert outcome.result["status"] == "success"
+    return outcome.result
+
+
+def fail(outcome, code):
+    """A handler's failure: exit code 1, the error in the result, nothing committed."""
+    assert outcome.code == 1, outcome.err + outcome.out
+    assert outcome.result["status"] == "error"
+    assert outcome.result["error"]["code"] == code
+    return outcome.result
+
+
+def refused(outcome, *said):
+    """A wrong call: exit code 2, nothing on standard output, and what is wrong on standard error."""
+    assert outcome.code == 2, outcome.err + outcome.out
+    assert outcome.out == ""
+    for text in said:
+        assert text in outcome.err
+    return outcome.err
+
+
+# ---- The examples ------------------------------------------------------------------------------------
+
+def test_counter_starts_from_the_state_given():
+    outcome = run(COUNTER, "increment", "--state", '{"count":41}')
+    result = succeed(outcome)
+    assert result["returnValue"] == 42
+    assert result["mutations"] == [{"operation": "set", "key": "count", "value": 42}]
+    assert result["events"] == [{"name": "incremented", "payload": 42}]
+    assert result["metrics"]["hostCalls"] == {"state_get": 1, "state_set": 1, "emit": 1}
+    assert outcome.err == ""
+
+
+def test_counter_starts_from_the_defaults():
+    assert succeed(run(COUNTER, "increment"))["returnValue"] == 1
+    assert succeed(run(COUNTER, "increment", "--args", '{"by": 2.5}'))["returnValue"] == 2.5
+
+
+def test_todo_writes_in_place():
+    todos = EXAMPLES / "todo.nxml"
+    result = succeed(run(todos, "add", "--args", '{"text":" milk "}'))
+    milk = {"id": 1, "text": "milk", "done": False}
+    assert {"operation": "set", "key": "todos", "value": [milk]} in result["mutations"]
+    assert result["viewCommands"] == [
+        {"type": "scrollTo", "componentId": "list", "args": {"target": 1}}]
+    state = json.dumps({"todos": [milk]})
+    result = succeed(run(todos, "toggle", "--args", '{"id":1}', "--state", state))
+    assert result["mutations"][0]["value"] == [{**milk, "done": True}]
+    fail(run(todos, "toggle", "--args", '{"id":2}', "--state", state), "EXECUTION_ERROR")
+
+
+def test_fanout_sleeps_at_once():
+    def timed(tool):
+        start = time.monotonic()
+        arguments = ("--args", '{"count":4,"ms":300}')
+        assert succeed(run(EXAMPLES / "fanout.nxml", tool, *arguments))["returnValue"] == 4
+        return time.monotonic() - start
+    together, one_by_one = timed("together"), timed("oneByOne")
+    assert together >= 0.3 and one_by_one >= 1.2
+    assert together < one_by_one - 0.3
+
+
+def test_denied_leaves_the_state_alone():
+    denied = EXAMPLES / "denied.nxml"
+    outcome = run(denied, "write")
+    result = fail(outcome, "PERMISSION_DENIED")
+    assert result["error"]["capability"] == "state:write:secret"
+    assert result["mutations"] == []
+    assert "denied: state:write:secret" in outcome.err
+    # The control: granted, the same handler does both.
+    result = succeed(run(denied, "write", "--grant", "state:write:note", "--grant", "state:write:secret"))
+    assert {m["key"]: m["value"] for m in result["mutations"]} == {"note": "changed", "secret": "mine"}
+
+
+def test_denied_can_be_caught():
+    outcome = run(EXAMPLES / "denied.nxml", "careful")
+    result = succeed(outcome)
+    assert result["returnValue"] == {"name": "PermissionDenied", "code": "PERMISSION_DENIED",
+                                     "capability": "state:read:secret"}
+    assert result["mutations"] == [{"operation": "set", "key": "note", "value": "changed"}]
+    assert "denied: state:read:secret" in outcome.err
+    granted = ("--grant", "state:read:*", "--grant", "state:write:note")
+    assert succeed(run(EXAMPLES / "denied.nxml", "careful", *granted))["returnValue"] == "out of reach"
+
+
+@pytest.mark.parametrize("tool", ["spin", "builtin"])
+def test_time_limit(tool):
+    start = time.monotonic()
+    result = fail(run(EXAMPLES / "timeout.nxml", tool), "TIMEOUT")
+    assert time.monotonic() - start < 5
+    assert result["mutations"] == []
+    assert 200_000 <= result["metrics"]["durationUs"] < 1_000_000
+
+
+def test_time_limit_counts_running_time_only():
+    start = time.monotonic()
+    result = succeed(run(EXAMPLES / "timeout.nxml", "patient"))
+    assert time.monotonic() - start > 0.4
+    assert result["returnValue"] == "in time"
+    assert result["metrics"]["segments"] == 2
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.nxml")), ids=lambda path: path.stem)
+def test_examples_are_valid_without_a_warning(example):
+    outcome = nexus("check", example)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"{example}: valid\n"
+
+
+# ---- run ---------------------------------------------------------------------------------------------
+
+def test_deny_all():
+    fail(run(COUNTER, "increment", "--deny-all"), "PERMISSION_DENIED")
+    assert succeed(run_source(panel("return 1"), "--deny-all"))["returnValue"] == 1
+
+
+def test_grants_replace_what_is_declared():
+    result = fail(run(COUNTER, "increment", "--grant", "state:read:count"), "PERMISSION_DENIED")
+    assert result["error"]["capability"] == "state:write:count"
+    every = ["state:read:*", "state:write:count", "events:emit:*"]
+    succeed(run(COUNTER, "increment", *(word for token in every for word in ("--grant", token))))
+
+
+def test_timeout_option():
+    spin = panel("for (;;) {}")
+    start = time.monotonic()
+    assert fail(run_source(spin, "--timeout", "100"), "TIMEOUT")["metrics"]["durationUs"] < 1_000_000
+    assert time.monotonic() - start < 4  # without it: 5 s
+    # It cannot raise a tool's own limit, and allows what is short enough.
+    fail(run(EXAMPLES / "timeout.nxml", "spin", "--timeout", "600000"), "TIMEOUT")
+    assert time.monotonic() - start < 10
+    succeed(run_source(panel("return 1"), "--timeout", "1000"))
+
+
+def test_the_error_has_its_place_in_the_file(tmp_path):
+    file = tmp_path / "p.nxml"
+    file.write_text(panel("\n  const a = null;\n  return a.b;\n"))
+    error = fail(run(file, "t"), "EXECUTION_ERROR")["error"]
+    assert error["location"]["line"] == 3
+    assert error["snippet"]["code"].splitlines()[error["snippet"]["highlightLine"] - 1] == "  return a.b;"
+    assert "TypeError" in error["message"]
+
+
+def test_logs_go_to_standard_error_and_cannot_steer_a_terminal():
+    outcome = run_source(panel(r"$log('one'); console.error('a\u001b[2Jb\nc\u009b', {d: 'é'})"))
+    result = succeed(outcome)
+    assert outcome.err == 'info: one\nerror: a\\x1b[2Jb\\nc\\xc2\\x9b {"d":"é"}\n'
+    assert [log["level"] for log in result["logs"]] == ["info", "error"]
+
+
+def test_mount_does_not_run():
+    mount = ('<Lifecycle on="mount"><Capabilities><Capability type="state:write" scope="n"/>'
+             "</Capabilities><Handler>$state.n = 7;</Handler></Lifecycle>")
+    source = panel("return $state.n", capability("state:read:n"), logic=mount)
+    assert succeed(run_source(source))["returnValue"] == 0
+
+
+def test_pretty_is_the_same_result():
+    outcome = run(COUNTER, "increment", "--pretty", "--state", '{"count": 1e2}')
+    assert outcome.code == 0
+    assert '\n  "returnValue": 101,\n' in outcome.out
+    assert '"viewCommands": [],\n' in outcome.out
+    plain = succeed(run(COUNTER, "increment", "--state", '{"count": 1e2}'))
+    pretty = json.loads(outcome.out)
+    assert {**plain, "metrics": 0} == {**pretty, "metrics": 0}
+    assert outcome.out == json.dumps(pretty, indent=2) + "\n"
+
+
+def test_pretty_keeps_strings_as_they_are():
+    text = 'a "b" \\ , : { [ ] } \u2028 \n'
+    outcome = run_source(panel(f"return [{json.dumps(text)}, '', {{}}, []]"), "--pretty")
+    assert json.loads(outcome.out)["returnValue"] == [text, "", {}, []]
+
+
+def test_standard_input():
+    source = COUNTER.read_text()
+    assert succeed(run("-", "increment", stdin=source))["returnValue"] == 1
+    assert succeed(run(COUNTER, "increment", "--args", "-", stdin='{"by":3}'))["returnValue"] == 3
+    assert succeed(run(COUNTER, "increment", "--state", "-", stdin='{"count":3}'))["returnValue"] == 4
+    refused(run("-", "increment", "--args", "-", stdin=source), "standard input")
+
+
+def test_json_panel():
+    tool = {"name": "t", "handler": "return $state.n + $args.by", "capabilities": ["state:read:n"]}
+    source = json.dumps({"kind": "k", "tools": [tool], "initialState": {"n": 40}})
+    assert succeed(run_source(source, "--args", '{"by":2}'))["returnValue"] == 42
+
+
+def test_large_state_and_result(tmp_path):
+    result = succeed(run_source(panel("return 'y'.repeat(900000)")))
+    assert len(result["returnValue"]) == 900_000
+    file = tmp_path / "p.nxml"
+    file.write_text(panel("$state.n.push('z'); return $state.n.length",
+                          capability("state:read:n") + capability("state:write:n"),
+                          data='<State name="n" type="list"/>'))
+    state = json.dumps({"n": ["x" * 1000] * 900})
+    assert succeed(run(file, "t", "--state", "-", stdin=state))["returnValue"] == 901
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ((), "usage: nexus run"),
+    ((COUNTER,), "usage: nexus run"),
+    ((COUNTER, "increment", "more"), "unexpected argument 'more'"),
+    ((COUNTER, "increment", "--bogus"), "--bogus"),
+    ((COUNTER, "increment", "--args"), "--args"),
+    (("/does/not/exist.nxml", "t"), "/does/not/exist.nxml: No such file or directory"),
+    (("/", "t"), "/: not a regular file"),
+    ((COUNTER, "decrement"), "has no tool 'decrement'; it has: increment, reset"),
+    ((COUNTER, "increment", "--args", '{"by":'), "--args: JSON, byte 6"),
+    ((COUNTER, "increment", "--args", ""), "--args: JSON, byte 0"),
+    ((COUNTER, "increment", "--args", "[1]"), "--args: must be a JSON object"),
+    ((COUNTER, "increment", "--args", '{"by":"1"}'), "argument 'by' must be a number"),
+    ((COUNTER, "increment", "--args", '{"to":1}'), "unknown argument 'to'"),
+    ((EXAMPLES / "todo.nxml", "add"), "missing argument 'text'"),
+    ((COUNTER, "increment", "--state", "{'count':1}"), "--state: JSON, byte 1"),
+    ((COUNTER, "increment", "--state", "3"), "--state: must be a JSON object"),
+    ((COUNTER, "increment", "--grant", "state:all"), "--grant state:all: "),
+    ((COUNTER, "increment", "--grant", "state:read:"), "--grant state:read:: "),
+    ((COUNTER, "increment", "--deny-all", "--grant", "ext:http"), "exclude each other"),
+    ((COUNTER, "increment", "--timeout", "0"), "--timeout 0: must be"),
+    ((COUNTER, "increment", "--timeout", "-5"), "--timeout -5: must be"),
+    ((COUNTER, "increment", "--timeout", "5s"), "--timeout 5s: must be"),
+    ((COUNTER, "increment", "--timeout", "600001"), "--timeout 600001: must be"),
+    ((COUNTER, "increment", "--timeout", "99999999999999999999"), "must be"),
+    ((COUNTER, "increment", "--ext-mock", "/does/not/exist"), "--ext-mock: /does/not/exist: No such"),
+])
+def test_wrong_calls(arguments, said):
+    refused(run(*arguments), said)
+
+
+@pytest.mark.parametrize("source, said", [
+    ("", "<stdin>:1:1: error INVALID_SYNTAX: "),
+    ("<NexusPanel>\n  <Bad/>\n  <Worse/>\n</NexusPanel>", "<stdin>:3:3: error UNKNOWN_ELEMENT: "),
+    (panel("\nlet a = ;\n"), "<stdin>:2:9: error COMPILATION_ERROR: "),
+    (panel("return 1", capability("state:steal:n")), "error INVALID_CAPABILITY: "),
+    ('{"kind":"k","tools":[{"name":"t"}]}', "<stdin>:1:1: error "),
+    ("{", "<stdin>:1:1: error INVALID_SYNTAX: JSON, byte 1"),
+    ("<NexusPanel>\x1b[31m</NexusPanel>", "<stdin>:1:13: error INVALID_SYNTAX: "),
+])
+def test_invalid_panels(source, said):
+    assert "\x1b" not in refused(run_source(source), said)
+
+
+def test_output_that_cannot_be_written():
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        outcome = run(COUNTER, "increment", stdout=full)
+    assert outcome.code == 1
+    assert "cannot write to standard output" in outcome.err
+
+
+def test_without_standard_descriptors():
+    # The shell closes them; the file takes descriptor 0 if nothing else does.
+    process = subprocess.run(["/bin/sh", "-c", 'exec "$0" run "$1" increment <&- >&- 2>&-', str(NEXUS),
+                              str(COUNTER)], timeout=60, check=False)
+    assert process.returncode in (0, 1)
+
+
+def test_sandbox_that_is_missing(tmp_path):
+    alone = shutil.copy(NEXUS, tmp_path / "nexus")
+    outcome = Outcome(subprocess.run([alone, "run", str(COUNTER), "increment"], text=True,
+                                     capture_output=True, timeout=60))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "nexus-sandbox" in outcome.err
+    # The control: where an installation has it, it is found.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "libexec/nexus").mkdir(parents=True)
+    shutil.copy(NEXUS.with_name("nexus-sandbox"), tmp_path / "libexec/nexus/nexus-sandbox")
+    installed = shutil.copy(NEXUS, tmp_path / "bin/nexus")
+    outcome = Outcome(subprocess.run([installed, "run", str(COUNTER), "increment"], text=True,
+                                     capture_output=True, timeout=60))
+    assert succeed(outcome)["returnValue"] == 1
+
+
+# ---- Canned answers ----------------------------------------------------------------------------------
+
+FETCH = panel("""
+    try { return await $ext.http.get($args.url); }
+    catch (error) { return { code: error.code, message: error.message }; }
+  """, capability("ext:http"), logic='<Extension name="http"/>')
+
+
+@pytest.fixture
+def mock(tmp_path):
+    def write(answers):
+        file = tmp_path / "mock.json"
+        file.write_text(answers if isinstance(answers, str) else json.dumps(answers))
+        return "--ext-mock", file
+    return write
+
+
+def test_canned_result(mock):
+    answer = {"http.get": {"result": {"status": 200, "body": ["a", None]}}}
+    result = succeed(run_source(FETCH, *mock(answer)))
+    assert result["returnValue"] == {"status": 200, "body": ["a", None]}
+    assert result["metrics"]["segments"] == 2
+    # The control: without the file, this panel's call has no answer.
+    assert succeed(run_source(FETCH))["returnValue"]["code"] == "EXTENSION_NOT_FOUND"
+
+
+def test_canned_errors(mock):
+    error = {"http.get": {"error": {"message": "no route", "code": "EXTENSION_ERROR"}}}
+    assert succeed(run_source(FETCH, *mock(error)))["returnValue"] == {
+        "code": "EXTENSION_ERROR", "message": "no route"}
+    uncaught = panel("await $ext.http.get()", capability("ext:http"), logic='<Extension name="http"/>')
+    fail(run_source(uncaught, *mock(error)), "EXTENSION_ERROR")
+
+
+def test_canned_list_and_delay(mock):
+    twice = panel("return [await $ext.http.get(), await $ext.http.get(), await $ext.http.get()]",
+                  capability("ext:http"), logic='<Extension name="http"/>')
+    start = time.monotonic()
+    answers = {"http.get": [{"result": 1, "delayMs": 300}, {"result": 2}]}
+    assert succeed(run_source(twice, *mock(answers)))["returnValue"] == [1, 2, 2]
+    assert time.monotonic() - start >= 0.3
+
+
+def test_canned_answers_replace_every_extension(mock):
+    nap = panel("return await $ext.time.now()", capability("ext:time"), logic='<Extension name="time"/>')
+    assert fail(run_source(nap, *mock({"http.get": {"result": 1}})), "EXTENSION_NOT_FOUND")
+    assert fail(run_source(nap, *mock({"time.sleep": {"result": 1}})), "METHOD_NOT_FOUND")
+    assert succeed(run_source(nap, *mock({"time.now": {"result": 1}})))["returnValue"] == 1
+    assert succeed(run_source(nap))["returnValue"] > 1
+
+
+def test_canned_answers_do_not_grant(mock):
+    answers = mock({"http.get": {"result": 1}})
+    result = succeed(run_source(FETCH, "--deny-all", *answers))
+    assert result["returnValue"]["code"] == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize("text, said", [
+    ("", "JSON, byte 0"),
+    ("{", "JSON, byte 1"),
+    ("[]", "must be a JSON object"),
+    ('{"get": {"result": 1}}', '"get" is not name.method'),
+    ('{"http.get": 1}', '"http.get" needs'),
+    ('{"http.get": []}', '"http.get" needs'),
+])
+def test_bad_canned_answers(mock, text, said):
+    refused(run_source(FETCH, *mock(text)[:1], mock(text)[1]), "--ext-mock", said)
+
+
+# ---- check -------------------------------------------------------------------------------------------
+
+def check(*arguments, **options):
+    return nexus("check", *arguments, **options)
+
+
+def test_check_lists_every_finding(tmp_path):
+    file = tmp_path / "p.nxml"
+    file.write_text("<NexusPanel>\n"
+                    "  <Data><State name='a'/><State name='a'/></Data>\n"
+                    "  <Logic><Tool name='t'><Handler>\nlet x = ;</Handler></Tool>\n"
+                    "  <Bad/></Logic>\n"
+                    "</NexusPanel>")
+    outcome = check(file)
+    assert (outcome.code, outcome.out) == (1, "")
+    found = re.findall(rf"^{re.escape(str(file))}:(\d+):\d+: (\w+) (\w+): .+$", outcome.err, re.M)
+    assert len(found) == len(outcome.err.splitlines())
+    assert ("2", "error", "DUPLICATE_STATE") in found
+    assert ("5", "error", "UNKNOWN_ELEMENT") in found
+
+
+def test_check_compiles_every_handler(tmp_path):
+    file = tmp_path / "p.nxml"
+    file.write_text("<NexusPanel><Logic>\n<Tool name='a'><Handler>return 1 +;</Handler></Tool>\n"
+                    "<Tool name='b'><Handler>return 2;</Handler></Tool>\n"
+                    "<Lifecycle on='unmount'><Handler>await = 3</Handler></Lifecycle>\n"
+                    "</Logic></NexusPanel>")
+    outcome = check(file)
+    assert outcome.code == 1
+    lines = re.findall(r":(\d+):\d+: error COMPILATION_ERROR: ", outcome.err)
+    assert lines == ["2", "4"]
+
+
+def test_check_warnings_leave_a_panel_valid():
+    outcome = check("-", stdin=panel("return 1", capability("state:read:*")))
+    assert outcome.code == 0
+    assert "<stdin>:1:" in outcome.err and "warning BROAD_CAPABILITY: " in outcome.err
+    assert re.fullmatch(r"<stdin>: valid, \d warnings\n", outcome.out)
+
+
+def test_check_goes_on_after_a_bad_file(tmp_path):
+    bad = tmp_path / "bad.nxml"
+    bad.write_text("<NexusPanel")
+    outcome = check("/does/not/exist", bad, COUNTER)
+    assert outcome.code == 1
+    assert "/does/not/exist: No such file or directory" in outcome.err
+    assert f"{bad}:1:" in outcome.err
+    assert outcome.out == f"{COUNTER}: valid\n"
+
+
+def test_check_usage():
+    refused(check(), "usage: nexus check")
+    refused(check("--bogus", COUNTER), "--bogus")
+
+
+def test_check_sizes():
+    too_long = "<NexusPanel>" + " " * (1024 * 1024) + "</NexusPanel>"
+    outcome = check("-", stdin=too_long)
+    assert outcome.code == 1 and "error INVALID_SYNTAX: the source has" in outcome.err
+    assert check("-", stdin=too_long.replace("  ", " ")).code == 0
+    assert check("/dev/zero").code == 1
+
+
+def test_check_json(tmp_path):
+    bad = tmp_path / "bad.nxml"
+    bad.write_text("<NexusPanel>\n <Bad/>\n</NexusPanel>")
+    outcome = check("--json", COUNTER, bad, "/does/not/exist")
+    assert outcome.code == 1
+    good, bad_one, missing = json.loads(outcome.out)
+    assert good == {"file": str(COUNTER), "valid": True, "diagnostics": []}
+    assert bad_one["valid"] is False
+    finding, = bad_one["diagnostics"]
+    assert (finding["severity"], finding["code"], finding["line"], finding["column"]) == (
+        "error", "UNKNOWN_ELEMENT", 2, 2)
+    assert missing["valid"] is False and "No such file" in missing["error"]
+
+
+def test_suggest_prints_what_to_paste():
+    outcome = check("--suggest", COUNTER)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"""<!-- {COUNTER}: increment -->
+<Capabilities>
+  <Capability type="state:read" scope="count"/>
+  <Capability type="state:write" scope="count"/>
+  <Capability type="events:emit" scope="incremented"/>
+</Capabilities>
+<!-- {COUNTER}: reset -->
+<Capabilities>
+  <Capability type="state:write" scope="count"/>
+</Capabilities>
+"""
+
+
+def test_suggestions_suffice():
+    """What --suggest prints is accepted as it stands, and enough: the examples run with it alone."""
+    calls = {("counter", "increment"): "{}", ("todo", "add"): '{"text":"x"}',
+             ("todo", "tidy"): "{}", ("denied", "write"): "{}", ("fanout", "together"): '{"ms":1}',
+             ("fanout", "oneByOne"): '{"ms":1}', ("timeout", "patient"): "{}"}
+    for (example, tool), arguments in calls.items():
+        file = EXAMPLES / f"{example}.nxml"
+        suggestions, = json.loads(check("--suggest", "--json", file).out)
+        tokens = {s["handler"]: s["capabilities"] for s in suggestions["suggestions"]}[tool]
+        grants = [word for token in tokens for word in ("--grant", token)]
+        succeed(run(file, tool, "--args", arguments, *grants))
+        # None is one too many, either.
+        for missing in tokens:
+            rest = [word for token in tokens if token != missing for word in ("--grant", token)]
+            outcome = run(file, tool, "--args", arguments, *(rest or ["--deny-all"]))
+            assert fail(outcome, "PERMISSION_DENIED")["error"]["capability"] == missing
+
+
+def test_suggest_says_when_it_cannot_see():
+    source = panel("\n$emit($args.name);\n$state['a&<\"' + $args.k] = $state['a&<\"'];",
+                   capability("events:emit:*") + capability("state:read:*") + capability("state:write:*"))
+    outcome = check("--suggest", "-", stdin=source)
+    assert outcome.code == 0, outcome.err
+    assert "<!-- <stdin>:2: events:emit: the scope is only known when the code runs" in outcome.out
+    assert "<!-- <stdin>:3: state:write: the scope" in outcome.out
+    assert '<Capability type="state:read" scope="a&amp;&lt;&quot;"/>' in outcome.out
+    one, = json.loads(check("--suggest", "--json", "-", stdin=source).out)
+    assert one["suggestions"] == [{
+        "handler": "t", "capabilities": ['state:read:a&<"'],
+        "unclear": [{"type": "state:write", "line": 3}, {"type": "events:emit", "line": 2}]}]
+
+
+def test_suggest_for_json_panels():
+    tool = {"name": "t", "handler": "$state.a = $state[k]"}
+    source = json.dumps({"kind": "k", "tools": [tool], "lifecycle": {
+        "mount": {"handler": "$emit('b')"}}})
+    outcome = check("--suggest", "-", stdin=source)
+    assert outcome.code == 0, outcome.err
+    assert '// <stdin>: t\n' in outcome.out
+    assert '"capabilities": ["state:write:a"]\n' in outcome.out
+    assert "// <stdin>:1: state:read: the scope" in outcome.out
+    assert '// <stdin>: mount\n"capabilities": ["events:emit:b"]\n' in outcome.out
+
+
+def test_no_suggestion_for_a_panel_that_is_invalid():
+    outcome = check("--suggest", "-", stdin=panel("let a = ;"))
+    assert (outcome.code, outcome.out) == (1, "")
+
+
+# ---- version, help -----------------------------------------------------------------------------------
+
+def test_version():
+    outcome = nexus("version")
+    assert (outcome.code, outcome.err) == (0, "")
+    names = [re.match(r"(.+?) \S*\d", line).group(1) for line in outcome.out.splitlines()]
+    assert names == ["nexus", "quickjs", "wabt", "guest compiler clang", "compiler gcc", "build id"] or \
+        names == ["nexus", "quickjs", "wabt", "guest compiler clang", "compiler clang", "build id"]
+    assert re.search(r"^build id [0-9a-f]{16,}$", outcome.out, re.M)
+    assert nexus("--version").out == outcome.out
+    refused(nexus("version", "more"), "more")
+
+
+def test_help():
+    overview = nexus("--help")
+    assert (overview.code, overview.err) == (0, "")
+    for verb in ("serve", "run", "check", "version"):
+        assert f"\n  {verb} " in overview.out
+        usage = nexus(verb, "--help")
+        assert (usage.code, usage.err) == (0, "")
+        assert usage.out.startswith(f"usage: nexus {verb}")
+        assert nexus("help", verb).out == usage.out
+
+
+def test_unknown_commands():
+    refused(nexus(), "usage: nexus")
+    refused(nexus("fly"), "unknown command 'fly'", "nexus --help")
+    refused(nexus("--bogus"), "unknown command '--bogus'")
