@@ -184,6 +184,8 @@ static void prepare(struct handler *h, uint32_t slot, struct nx_span source) {
     nx_buf_free(&frame);
 }
 
+// More copies of the counter handler than a worker keeps instances at rest.
+enum { CROWD = NX_MAX_IDLE_INSTANCES + 16 };
 enum { COUNTER, EMPTY, READ, WRITE, SUSPEND, COLD, HANDLER_COUNT };
 static const char *const sources[HANDLER_COUNT] = {
     [COUNTER] = "$state.counter = ($state.counter || 0) + 1",
@@ -193,7 +195,7 @@ static const char *const sources[HANDLER_COUNT] = {
     [SUSPEND] = "await $ext.time.sleep(1)",
     [COLD] = "$state.counter = ($state.counter || 0) + 1",
 };
-static struct handler handlers[HANDLER_COUNT];
+static struct handler handlers[HANDLER_COUNT], crowd[CROWD];
 
 // The counter handler's effect, once: what is timed below is the real thing.
 static void check_counter(void) {
@@ -225,6 +227,15 @@ static void call_suspended(int arg) {
 static void call_cold(int arg) {
     deliver(&handlers[arg].load, &answer); // anew: no instance holds it
     call_frame(arg);
+}
+
+// The next of more handlers than there are instances: its instance is another one's before.
+static void call_crowd(int arg) {
+    static size_t next;
+    (void)arg;
+    deliver(&crowd[next].run, &answer);
+    expect(&answer, NX_WIRE_DONE);
+    next = (next + 1) % CROWD;
 }
 
 static void call_compile(int arg) {
@@ -280,6 +291,7 @@ static const struct measure {
     {"state write", call_frame, WRITE, 20000},
     {"suspend and resume", call_suspended, SUSPEND, 2000},
     {"counter, cold", call_cold, COLD, 200},
+    {"counter, crowd", call_crowd, 0, 10 * CROWD},
     {"compile", call_compile, COUNTER, 200},
 };
 
@@ -299,6 +311,9 @@ static uint64_t time_calls(const struct measure *m) {
 static void bench_engine(long rounds, const char *only) {
     for (uint32_t i = 0; i < HANDLER_COUNT; i++) {
         prepare(&handlers[i], i, nx_span_str(sources[i]));
+    }
+    for (uint32_t i = 0; i < CROWD; i++) {
+        prepare(&crowd[i], HANDLER_COUNT + i, nx_span_str(sources[COUNTER]));
     }
     put_resume(&resume_frame);
     put_compile(&compile_frame, nx_span_str(sources[COUNTER]));

@@ -35,6 +35,7 @@ def measure(program):
         figure("counter handler: frame, pristine call, frame", "counter", goal=2.0),
         figure("the same without frames", "counter without frames"),
         figure("the same, cold (bytecode loaded into a new instance)", "counter, cold"),
+        figure("the same, warm, in an instance that another handler used", "counter, crowd"),
         figure("handler that does nothing", "empty handler"),
         figure("handler that waits for an extension: both segments", "suspend and resume"),
         figure("compiling the counter handler", "compile"),

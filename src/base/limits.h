@@ -86,6 +86,8 @@
 // Pages an instance at rest keeps for itself (2 MiB): copying more back costs as much as new
 // faults.
 #define NX_MAX_KEPT_PAGES              512
+// Private pages an instance takes along to another handler, whose every reset then copies them.
+#define NX_MAX_REBOUND_PAGES           32
 // Instances at rest that a worker keeps for the next call, each with its private pages.
 #define NX_MAX_IDLE_INSTANCES          64
 // Native stack that must be left when a host call begins: what our own code may need.
@@ -105,8 +107,8 @@
 #define NX_MAX_STATE_ENTRIES           65536
 // QuickJS compiles a megabyte in well under a second.
 #define NX_COMPILE_TIMEOUT_MS          5000
-// A worker that has not answered this long after its deadline is killed. It stops handlers by itself
-// at the deadline; this leaves room for a machine too busy to run it.
+// A worker that has not answered this long after its deadline is killed. It stops handlers by
+// itself at the deadline; this leaves room for a machine too busy to run it.
 #define NX_WATCHDOG_GRACE_MS           250
 // How often the kernel looks for workers past their deadline.
 #define NX_WATCHDOG_PERIOD_MS          50
@@ -173,6 +175,49 @@
 #define NX_MAX_SLEEP_MS                NX_MAX_SUSPEND_TIMEOUT_MS
 // A file of canned answers is written by hand.
 #define NX_MAX_EXT_MOCK_BYTES          (4 * 1024 * 1024)
+
+// ---- The http extension -------------------------------------------------------------------------
+// Requests on the wire for one panel, and the most the setting may ask for: each holds a descriptor
+// and up to one response.
+#define NX_DEFAULT_HTTP_EXT_CONCURRENT 10
+#define NX_MAX_HTTP_EXT_CONCURRENT     64
+// All panels together may have this many times one panel's requests on the wire: a busy panel does
+// not take its neighbours' turn, and the descriptors still fit NX_HTTP_SPARE_FDS by default.
+#define NX_HTTP_EXT_PANELS_FACTOR      4
+// Calls of one panel waiting for their turn, as many as one execution may have outstanding.
+#define NX_MAX_HTTP_EXT_WAITING        NX_MAX_OUTSTANDING_CALLS
+// Bytes of requests held, of one panel and of all together.
+#define NX_MAX_HTTP_EXT_PANEL_BYTES    (8u * 1024 * 1024)
+#define NX_MAX_HTTP_EXT_BYTES          (64u * 1024 * 1024)
+// A call's whole time, its wait for a turn and redirects included; the most is what an execution
+// may be suspended.
+#define NX_DEFAULT_HTTP_EXT_TIMEOUT_MS 30000
+#define NX_MAX_HTTP_EXT_TIMEOUT_MS     NX_MAX_SUSPEND_TIMEOUT_MS
+// To a connected socket: well past any round trip, below the patience for a whole call.
+#define NX_HTTP_EXT_CONNECT_TIMEOUT_MS 10000
+// A name being looked up cannot be called back; its thread may live as long as the C library asks
+// servers (two rounds of 5 s, up to three servers). So long the turn of a call given up stays
+// taken.
+#define NX_HTTP_EXT_LOOKUP_LINGER_MS   30000
+// A response's body after decompression.
+#define NX_DEFAULT_HTTP_EXT_KB         1024
+#define NX_MAX_HTTP_EXT_KB             NX_MAX_EXECUTION_KB
+// A response's header lines, those of interim responses and trailers included: what browsers take.
+#define NX_MAX_HTTP_EXT_HEAD_BYTES     (64 * 1024)
+#define NX_MAX_HTTP_EXT_HEADERS        256
+// What a handler may send: headers as common servers accept them, and as much body as a value.
+#define NX_MAX_HTTP_EXT_SENT_HEADERS   64
+#define NX_MAX_HTTP_EXT_SENT_HEAD      (16 * 1024)
+#define NX_MAX_HTTP_EXT_BODY_BYTES     (1024 * 1024)
+#define NX_MAX_HTTP_EXT_URL_BYTES      8192
+// Sites that redirect properly need two or three.
+#define NX_MAX_HTTP_EXT_REDIRECTS      5
+// A host name in DNS.
+#define NX_MAX_HOST_BYTES              253
+// Settings written by hand: about a thousand hosts, and a few services on the inside.
+#define NX_MAX_ALLOWED_DOMAINS_BYTES   (32 * 1024)
+#define NX_MAX_EGRESS_EXCEPTIONS       64
+#define NX_MAX_HTTP_USER_AGENT_BYTES   256
 
 // ---- HTTP ---------------------------------------------------------------------------------------
 // A request's line and headers together: what common proxies allow. Past it: 431, or 414.

@@ -177,13 +177,13 @@ static void collect_run(void *user, uint32_t first_page, uint32_t count) {
 }
 
 // Computes D. False when it cannot be had, or is so large that dropping is better.
-static bool scan(struct nx_linmem *m) {
+static bool scan(struct nx_linmem *m, uint32_t max_pages) {
     struct collect c = {.m = m};
     m->run_count = 0;
     if (nx_pagescan_private(m->base, m->limit_bytes, collect_run, &c) != 0) {
         return false;
     }
-    return !c.overflow && c.pages <= NX_MAX_KEPT_PAGES;
+    return !c.overflow && c.pages <= max_pages;
 }
 
 static void restore(const struct nx_page_run *runs, uint32_t count, uint8_t *base) {
@@ -212,10 +212,10 @@ void nx_linmem_drop(struct nx_linmem *m) {
     }
 }
 
-void nx_linmem_reset(struct nx_linmem *m) {
+static void reset(struct nx_linmem *m, uint32_t max_pages) {
     const uint64_t faults = fault_count();
     if (m->unknown || faults != faults_seen) {
-        if (!scan(m)) {
+        if (!scan(m, max_pages)) {
             nx_linmem_drop(m);
             return;
         }
@@ -228,9 +228,19 @@ void nx_linmem_reset(struct nx_linmem *m) {
     restore(m->runs, m->run_count, m->base);
 }
 
+void nx_linmem_reset(struct nx_linmem *m) {
+    reset(m, NX_MAX_KEPT_PAGES);
+}
+
 void nx_linmem_bind(struct nx_linmem *m, const struct nx_delta *delta) {
     m->delta = delta;
-    nx_linmem_drop(m);
+    // A few pages that are private already stay so: a copy each, where dropping them would mean a
+    // fault each. The delta's come first, so that the scan finds all of them private too.
+    if (delta != NULL) {
+        restore(delta->runs, delta->run_count, m->base);
+    }
+    m->unknown = true;
+    reset(m, NX_MAX_REBOUND_PAGES);
 }
 
 // ---- deltas

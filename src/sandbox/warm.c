@@ -103,6 +103,9 @@ static bool load_into(struct nx_instance *instance, struct nx_warm_code *code, e
         return false;
     }
     nx_instance_bind(instance, code->snapshot);
+    // Loading wrote to more pages than a call will; kept, each of them would be copied back by
+    // every reset.
+    nx_instance_reset(instance, true);
     return true;
 }
 

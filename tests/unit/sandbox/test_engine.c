@@ -161,6 +161,54 @@ static void counts_and_is_pristine_again(void **unused) {
     nx_snapshot_free(warm);
 }
 
+static bool same_memory(struct nx_instance *a, struct nx_instance *b) {
+    const uint32_t bytes = nx_instance_memory_bytes(a);
+    return bytes == nx_instance_memory_bytes(b) &&
+           memcmp(nx_instance_memory(a, 0, bytes), nx_instance_memory(b, 0, bytes), bytes) == 0;
+}
+
+// Whatever an instance held and ran before, bound to a snapshot it is as a new one bound to that.
+static void an_instance_moves_between_handlers(void **unused) {
+    (void)unused;
+    static const char *const bodies[] = {
+        "$state.count = 1",
+        "/* a longer one */ const text = 'x'.repeat(300000); $state.count = text.length;"
+        "globalThis.kept = [text, {}, () => text, /x+/g, new Map([[text, 1]])]"};
+    struct nx_snapshot *snapshots[3] = {NULL}; // the last: the plain image
+    struct nx_instance *fresh[3], *moving = nx_instance_new(NX_GUEST_EXECUTE);
+    for (size_t i = 0; i < 3; i++) {
+        if (i < 2) {
+            struct nx_instance *loaded = load(bodies[i]);
+            snapshots[i] = nx_instance_snapshot(loaded);
+            assert_non_null(snapshots[i]);
+            nx_instance_free(loaded);
+        }
+        fresh[i] = nx_instance_new(NX_GUEST_EXECUTE);
+        nx_instance_bind(fresh[i], snapshots[i]);
+    }
+    assert_false(same_memory(fresh[0], fresh[1])); // it can tell them apart
+    assert_false(same_memory(fresh[0], fresh[2]));
+    static const size_t order[] = {0, 1, 0, 0, 2, 1, 1, 2, 0, 1};
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        uint32_t outcome;
+        nx_instance_bind(moving, snapshots[order[i]]);
+        assert_true(same_memory(moving, fresh[order[i]]));
+        if (order[i] == 2) {
+            continue; // nothing is loaded that could run
+        }
+        assert_int_equal(run(moving, &outcome), NX_TRAP_NONE);
+        assert_int_equal(outcome, NX_GUEST_DONE);
+        assert_false(same_memory(moving, fresh[order[i]]));
+        nx_instance_reset(moving, i % 3 == 0);
+        assert_true(same_memory(moving, fresh[order[i]]));
+    }
+    nx_instance_free(moving);
+    for (size_t i = 0; i < 3; i++) {
+        nx_instance_free(fresh[i]);
+        nx_snapshot_free(snapshots[i]);
+    }
+}
+
 // A body without the word `await` is compiled as a plain function; nothing else may tell.
 static void plain_and_async_bodies_do_the_same(void **unused) {
     (void)unused;
@@ -311,6 +359,7 @@ static int start_engine(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_and_is_pristine_again),
+        cmocka_unit_test(an_instance_moves_between_handlers),
         cmocka_unit_test(plain_and_async_bodies_do_the_same),
         cmocka_unit_test(state_numbers_keep_their_value),
         cmocka_unit_test(deadline_stops_loops_and_builtins),
