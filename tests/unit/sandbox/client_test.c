@@ -453,3 +453,20 @@ struct nx_code *code_of_source(const char *source) {
     compile_free(&compiled);
     return code;
 }
+
+void run_source(struct run *run, const char *source, const struct run_options *options) {
+    struct nx_code *code = code_of_source(source);
+    run_start(run, code, options);
+    run_wait(run, 1);
+    nx_code_unref(code);
+}
+
+void expect_source(const char *source, const struct run_options *options, const char *text) {
+    struct run run;
+    run_source(&run, source, options);
+    if (strcmp(run_text(&run), text) != 0) {
+        print_error("%s\n%s\n", source, run.message);
+    }
+    assert_string_equal(run_text(&run), text);
+    run_free(&run);
+}

@@ -112,6 +112,11 @@ void compile_free(struct compiled *compiled);
 // The code of a handler, which must compile.
 struct nx_code *code_of_source(const char *source);
 
+// Compiles and runs a source once; the text is there until the run is freed.
+void run_source(struct run *run, const char *source, const struct run_options *options);
+// Its first segment must be reported as this text.
+void expect_source(const char *source, const struct run_options *options, const char *text);
+
 // ---- programs of the fake sandbox
 // -------------------------------------------------------------------
 

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+// The client with the real nexus-sandbox: JavaScript in, segments out. Nothing that a handler does
+// may cost a worker its life, so after every test the pool must be the one it was.
+#include "client_test.h"
+
+#include "base/limits.h"
+
+enum { WORKERS = 2, INSTANCES = 512 };
+
+static int start_pool(void **unused) {
+    (void)unused;
+    pool_start_real(WORKERS, INSTANCES, 32u << 20);
+    pool_settle(WORKERS);
+    return 0;
+}
+
+static int stop_pool(void **unused) {
+    (void)unused;
+    pool_stop();
+    return 0;
+}
+
+static int nobody_died(void **unused) {
+    (void)unused;
+    const struct nx_sandbox_stats stats = pool_stats();
+    assert_int_equal(stats.worker_restarts, 0);
+    assert_int_equal(stats.protocol_kills, 0);
+    assert_int_equal(stats.watchdog_kills, 0);
+    assert_int_equal(stats.running, 0);
+    assert_int_equal(stats.waiting, 0);
+    assert_int_equal(stats.suspended, 0);
+    return 0;
+}
+
+// ---- compiling and running
+// ---------------------------------------------------------------------------
+
+static void handlers_run(void **unused) {
+    (void)unused;
+    expect_source("return 1 + 1", NULL, "done 2");
+    expect_source("", NULL, "done ");
+    expect_source("return [$args.a, $scope.b]",
+                  &(struct run_options){.args = "{\"a\":[1]}", .scope = "{\"b\":\"x\"}"},
+                  "done [[1],\"x\"]");
+    expect_source("$log('hi'); $log.error('no'); return await 3", NULL,
+                  "done 3\nlog info hi\nlog error no");
+    expect_source("throw new Error('boom')", NULL, "error EXECUTION_ERROR");
+}
+
+static void effects_arrive(void **unused) {
+    (void)unused;
+    static const struct nx_state_entry state[] = {{{"n", 1}, {"41", 2}}, {{"old", 3}, {"[]", 2}}};
+    expect_source(
+        "$state.n++; $state.list = [$state.n]; delete $state.old; $emit('saved', {n: $state.n});"
+        "$view.focus('input'); return $state.n",
+        &(struct run_options){.caps = "state:read:* state:write:* events:emit:saved "
+                                      "view:update:input",
+                              .state = state,
+                              .state_count = 2},
+        "done 42\nset n=42\nset list=[42]\ndelete old\nemit saved={\"n\":42}\n"
+        "view focus input={}");
+}
+
+static void compile_errors_have_a_place(void **unused) {
+    (void)unused;
+    static const struct {
+        enum nx_compile_kind kind;
+        const char *source;
+        enum nx_result_code code;
+        uint32_t line;
+    } rows[] = {
+        {NX_COMPILE_HANDLER, "let a = 1;\nlet b = ;", NX_RESULT_COMPILATION_ERROR, 2},
+        {NX_COMPILE_HANDLER, "}, globalThis.x = 1, async function () {", NX_RESULT_INVALID_HANDLER,
+         0},
+        {NX_COMPILE_HANDLER, "return 1", NX_RESULT_NONE, 0},
+        {NX_COMPILE_EXPRESSION, "$state.a + 1", NX_RESULT_NONE, 0},
+        {NX_COMPILE_EXPRESSION, "$state.a + ; 1", NX_RESULT_COMPILATION_ERROR, 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct compiled compiled;
+        compile_start(&compiled, rows[i].kind, nx_span_str(rows[i].source));
+        compile_wait(&compiled);
+        assert_string_equal(nx_result_code_name(compiled.code), nx_result_code_name(rows[i].code));
+        assert_int_equal(compiled.message[0] != '\0', rows[i].code != NX_RESULT_NONE);
+        assert_int_equal(compiled.bytecode.len != 0,
+                         rows[i].code == NX_RESULT_NONE && rows[i].kind == NX_COMPILE_HANDLER);
+        if (rows[i].line != 0) {
+            assert_int_equal(compiled.line, rows[i].line);
+        }
+        compile_free(&compiled);
+    }
+}
+
+// ---- grants
+// -----------------------------------------------------------------------------------------
+
+static const struct nx_state_entry secrets[] = {
+    {{"open", 4}, {"1", 1}},
+    {{"secret", 6}, {"\"TOP\"", 5}},
+};
+
+static void what_may_not_be_read_is_denied_and_not_there(void **unused) {
+    (void)unused;
+    static const struct run_options some = {
+        .caps = "state:read:open state:write:secret", .state = secrets, .state_count = 2};
+    static const struct run_options everything = {
+        .caps = "state:read:*", .state = secrets, .state_count = 2};
+    expect_source("return $state.secret", &some,
+                  "error PERMISSION_DENIED state:read:secret\ndenied state:read:secret");
+    expect_source("return $state.secret", &everything, "done \"TOP\"");
+    expect_source(
+        "try { return $state.secret } catch (e) { return [e.name, e.code, e.capability] }", &some,
+        "done [\"PermissionDenied\",\"PERMISSION_DENIED\",\"state:read:secret\"]\n"
+        "denied state:read:secret");
+    // However one looks: keys, JSON, copies.
+    static const char look[] =
+        "return [Object.keys($state), JSON.stringify({...$state}), {...$state},"
+        " Object.entries($state), Reflect.ownKeys($state)]";
+    expect_source(look, &some,
+                  "done [[\"open\"],\"{\\\"open\\\":1}\",{\"open\":1},[[\"open\",1]],[\"open\"]]");
+    expect_source(look, &everything,
+                  "done [[\"open\",\"secret\"],\"{\\\"open\\\":1,\\\"secret\\\":\\\"TOP\\\"}\","
+                  "{\"open\":1,\"secret\":\"TOP\"},[[\"open\",1],[\"secret\",\"TOP\"]],"
+                  "[\"open\",\"secret\"]]");
+}
+
+static void everything_else_needs_its_grant(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *source, *cap, *denied, *allowed;
+    } rows[] = {
+        {"$state.k = 1", "state:write:k",
+         "error PERMISSION_DENIED state:write:k\ndenied state:write:k", "done \nset k=1"},
+        {"delete $state.k", "state:write:k",
+         "error PERMISSION_DENIED state:write:k\ndenied state:write:k", "done \ndelete k"},
+        {"$emit('e', 1)", "events:emit:e",
+         "error PERMISSION_DENIED events:emit:e\ndenied events:emit:e", "done \nemit e=1"},
+        {"$view.focus('i')", "view:update:i",
+         "error PERMISSION_DENIED view:update:i\ndenied view:update:i", "done \nview focus i={}"},
+        {"await $ext.http.get('x')", "ext:http",
+         "error PERMISSION_DENIED ext:http\ndenied ext:http", "suspended\ncall 1 http.get=[\"x\"]"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        expect_source(rows[i].source, &(struct run_options){.caps = "state:read:*"},
+                      rows[i].denied);
+        expect_source(rows[i].source, &(struct run_options){.caps = rows[i].cap}, rows[i].allowed);
+    }
+}
+
+// ---- suspension
+// -------------------------------------------------------------------------------------
+
+static void several_calls_answered_one_by_one(void **unused) {
+    (void)unused;
+    static const struct nx_state_entry before[] = {{{"n", 1}, {"1", 1}}};
+    static const struct nx_state_entry after[] = {{{"n", 1}, {"7", 1}}, {{"hidden", 6}, {"1", 1}}};
+    struct nx_code *code =
+        code_of_source("const first = $state.n;\n"
+                       "const got = await Promise.all([$ext.a.x(1), $ext.a.x(2), $ext.b.y(3)]);\n"
+                       "let caught;\n"
+                       "try { await $ext.b.z() } catch (e) { caught = [e.code, e.message] }\n"
+                       "return [first, $state.n, Object.keys($state), got, caught]");
+    struct run run;
+    run_start(&run, code,
+              &(struct run_options){
+                  .caps = "state:read:n ext:a ext:b", .state = before, .state_count = 1});
+    run_wait(&run, 1);
+    assert_string_equal(run_text(&run),
+                        "suspended\ncall 1 a.x=[1]\ncall 2 a.x=[2]\ncall 3 b.y=[3]");
+    static const uint32_t order[] = {3, 1, 2};
+    static const char *const texts[] = {"suspended", "suspended", "suspended\ncall 4 b.z=[]"};
+    for (unsigned i = 0; i < 3; i++) {
+        char json[16];
+        snprintf(json, sizeof(json), "\"r%u\"", order[i]);
+        const struct nx_call_result result = {
+            .call_id = order[i], .ok = true, .json = nx_span_str(json)};
+        assert_int_equal(run_try_resume(&run, &result, after, 2, NULL), 0);
+        run_wait(&run, i + 2);
+        assert_string_equal(run_text(&run), texts[i]);
+    }
+    const struct nx_call_result failed = {
+        .call_id = 4, .code = NX_RESULT_METHOD_NOT_FOUND, .message = nx_span_str("no z")};
+    assert_int_equal(run_try_resume(&run, &failed, after, 2, NULL), 0);
+    run_wait(&run, 5);
+    assert_string_equal(
+        run_text(&run),
+        "done [1,7,[\"n\"],[\"r1\",\"r2\",\"r3\"],[\"METHOD_NOT_FOUND\",\"no z\"]]");
+    run_free(&run);
+    nx_code_unref(code);
+}
+
+// Many parked at once, resumed in another order than they came: none is taken for another.
+static void many_suspended_at_once(void **unused) {
+    (void)unused;
+    enum { COUNT = 300 };
+    static struct run runs[COUNT];
+    struct nx_code *code =
+        code_of_source("let mine = $args.n; const got = await $ext.e.m(mine); return [mine, got]");
+    char json[32], expected[64];
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(json, sizeof(json), "{\"n\":%u}", i);
+        run_start(&runs[i], code, &(struct run_options){.caps = "ext:e", .args = json});
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        run_wait(&runs[i], 1);
+        snprintf(expected, sizeof(expected), "suspended\ncall 1 e.m=[%u]", i);
+        assert_string_equal(run_text(&runs[i]), expected);
+    }
+    assert_int_equal(pool_stats().suspended, COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        const unsigned which = i * 7 % COUNT;
+        snprintf(json, sizeof(json), "%u", which + 1000);
+        run_resume(&runs[which], 1, json);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        run_wait(&runs[i], 2);
+        snprintf(expected, sizeof(expected), "done [%u,%u]", i, i + 1000);
+        assert_string_equal(run_text(&runs[i]), expected);
+        run_free(&runs[i]);
+    }
+    nx_code_unref(code);
+}
+
+// ---- many handlers
+// ----------------------------------------------------------------------------------
+
+static void more_handlers_than_slots(void **unused) {
+    (void)unused;
+    enum { HANDLERS = NX_WIRE_CODE_SLOTS + 44 };
+    static struct nx_code *codes[HANDLERS];
+    static struct run runs[HANDLERS];
+    char text[64];
+    for (unsigned i = 0; i < HANDLERS; i++) {
+        snprintf(text, sizeof(text), "return %u", i);
+        codes[i] = code_of_source(text);
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < HANDLERS; i++) {
+            run_start(&runs[i], codes[i], NULL);
+        }
+        for (unsigned i = 0; i < HANDLERS; i++) {
+            run_wait(&runs[i], 1);
+            snprintf(text, sizeof(text), "done %u", i);
+            assert_string_equal(run_text(&runs[i]), text);
+            run_free(&runs[i]);
+        }
+    }
+    for (unsigned i = 0; i < HANDLERS; i++) {
+        nx_code_unref(codes[i]);
+    }
+}
+
+// Each handler leaves whatever it can behind, and returns what it finds of the others: nothing.
+static void ten_thousand_runs_leave_no_trace(void **unused) {
+    (void)unused;
+    enum { KINDS = 4, RUNS = 10000, AT_ONCE = 200 };
+    static const char *const dirt[KINDS] = {
+        "globalThis.a = 'A';",
+        "Object.prototype.b = 'B'; Array.prototype.map = () => 'B';",
+        "String.prototype.c = 'C';"
+        "JSON.parse = null; globalThis.Promise = undefined; Math.c = 'C';",
+        "globalThis.big = new Array(20000).fill('D'); Symbol.for('d'); Function.prototype.d = 'D';",
+    };
+    static const char look[] =
+        "const found = [globalThis.a, globalThis.big, ({}).b, ({}).c, 'x'.c, (() => 0).d, Math.c]"
+        "  .filter((x) => x !== undefined).length + ([1].map((x) => x)[0] === 1 ? 0 : 100) +"
+        "  (JSON.parse('1') === 1 ? 0 : 100) + (typeof Promise === 'function' ? 0 : 100);";
+    static struct run runs[AT_ONCE];
+    struct nx_code *codes[KINDS];
+    for (size_t i = 0; i < KINDS; i++) {
+        char source[1024];
+        snprintf(source, sizeof(source), "%s %s return found", look, dirt[i]);
+        codes[i] = code_of_source(source);
+    }
+    for (unsigned done = 0; done < RUNS; done += AT_ONCE) {
+        for (unsigned i = 0; i < AT_ONCE; i++) {
+            run_start(&runs[i], codes[(i + done / AT_ONCE * i) % KINDS], NULL);
+        }
+        for (unsigned i = 0; i < AT_ONCE; i++) {
+            run_wait(&runs[i], 1);
+            assert_string_equal(run_text(&runs[i]), "done 0");
+            run_free(&runs[i]);
+        }
+    }
+    for (size_t i = 0; i < KINDS; i++) {
+        nx_code_unref(codes[i]);
+    }
+    // The control: within one run, the same look finds all of it.
+    char source[2048];
+    snprintf(source, sizeof(source), "%s %s %s %s { %s return found }", dirt[0], dirt[1],
+             "String.prototype.c = Math.c = 'C';", dirt[3], look);
+    expect_source(source, NULL, "done 106");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(handlers_run, nobody_died),
+        cmocka_unit_test_teardown(effects_arrive, nobody_died),
+        cmocka_unit_test_teardown(compile_errors_have_a_place, nobody_died),
+        cmocka_unit_test_teardown(what_may_not_be_read_is_denied_and_not_there, nobody_died),
+        cmocka_unit_test_teardown(everything_else_needs_its_grant, nobody_died),
+        cmocka_unit_test_teardown(several_calls_answered_one_by_one, nobody_died),
+        cmocka_unit_test_teardown(many_suspended_at_once, nobody_died),
+        cmocka_unit_test_teardown(more_handlers_than_slots, nobody_died),
+        cmocka_unit_test_teardown(ten_thousand_runs_leave_no_trace, nobody_died),
+    };
+    return cmocka_run_group_tests(tests, start_pool, stop_pool);
+}
