@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs what the documents tell a reader to type, and compares what they say it prints.
+
+The blocks of one document run in order in one shell, in an empty folder that holds what the commands
+need of the repository: `examples/`, and `build/release/bin` with the programs under test. The server
+listens on a free port: 3000 in a document is that port here.
+"""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import blocks
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN_DIR = pathlib.Path(os.environ.get("NX_BUILD_DIR", ROOT / "build/release")) / "bin"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PORT_IN_DOCUMENTS = "3000"
+BLOCK_SECONDS = 60
+
+# Commands that cannot run in a test, by document and first line, each with its reason.
+NOT_RUN = {
+    ("README.md", "make run     # builds what is missing, serves examples/ on 127.0.0.1:3000"):
+        "builds the whole tree",
+    ("CONTRIBUTING.md", "make build     # installs the packages it needs (root or sudo), builds build/release/bin/nexus"):
+        "builds the whole tree, and tests it",
+    ("CONTRIBUTING.md", "cmake --preset dev && cmake --build --preset dev"):
+        "builds the whole tree",
+}
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def documents_with_commands():
+    return [path for path in DOCUMENTS if any(
+        (name_of(path), block.first_line) not in NOT_RUN for block in blocks.commands(path))]
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Shell:
+    """One bash that reads blocks and says what each printed, and which of its commands failed."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.count = folder, free_port(), 0
+        (folder / "build/release").mkdir(parents=True)
+        (folder / "build/release/bin").symlink_to(BIN_DIR)
+        shutil.copytree(ROOT / "examples", folder / "examples")
+        self.process = subprocess.Popen(
+            ["bash", "--norc", "--noprofile"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+            env={"PATH": f"{BIN_DIR}:{os.environ['PATH']}", "HOME": str(folder), "LC_ALL": "C.UTF-8",
+                 "HTTP_PORT": str(self.port), "WORKERS": "1"})
+
+    def run(self, text):
+        """(what the block printed, the commands that failed)"""
+        self.count += 1
+        script, out, failed, done = (self.folder / f".{self.count}.{suffix}"
+                                     for suffix in ("sh", "out", "failed", "done"))
+        script.write_text(text.replace(f":{PORT_IN_DOCUMENTS}", f":{self.port}"), encoding="utf-8")
+        self.process.stdin.write(
+            f"set -o pipefail; trap 'echo \"$BASH_COMMAND\" >> {failed}' ERR\n"
+            f". {script} > {out} 2>&1\n"
+            f"trap - ERR; : > {done}\n")
+        self.process.stdin.flush()
+        deadline = time.monotonic() + BLOCK_SECONDS
+        while not done.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                return out.read_text(encoding="utf-8", errors="replace"), ["the shell did not come back"]
+            time.sleep(0.01)
+        if "nexus serve" in text and text.rstrip().endswith("&"):
+            self.wait_for_server()
+        output = out.read_text(encoding="utf-8", errors="replace")
+        failures = failed.read_text(encoding="utf-8").splitlines() if failed.exists() else []
+        return output.replace(f":{self.port}", f":{PORT_IN_DOCUMENTS}"), failures
+
+    def wait_for_server(self):
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.02)
+        raise AssertionError("the server that the document starts is not ready")
+
+    def close(self):
+        """Ends the shell and what it left running: they are a session of their own."""
+        try:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(10)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+@pytest.fixture(name="shell")
+def open_shell(tmp_path):
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()
+
+
+@pytest.mark.parametrize("path", documents_with_commands(), ids=name_of)
+def test_commands_do_what_the_document_says(path, shell):
+    ran = 0
+    for block in blocks.commands(path):
+        if (name_of(path), block.first_line) in NOT_RUN:
+            continue
+        output, failures = shell.run(block.text)
+        where = f"{name_of(path)}:{block.line}\n{block.text}\nprinted:\n{output}"
+        assert not failures, f"failed: {failures}\nin {where}"
+        assert blocks.difference(block, output) is None, f"{blocks.difference(block, output)}\nin {where}"
+        ran += 1
+    assert ran > 0
+
+
+def test_the_documents_that_matter_have_commands():
+    names = {name_of(path) for path in documents_with_commands()}
+    assert {"README.md", "docs/api.md", "docs/capabilities.md", "docs/operating.md"} <= names
+
+
+def test_what_is_not_run_exists():
+    known = {(name_of(path), block.first_line) for path in DOCUMENTS for block in blocks.commands(path)}
+    assert set(NOT_RUN) <= known
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_every_fence_says_what_it_holds(path):
+    languages = {blocks.COMMAND, *blocks.OUTPUT, *blocks.OTHER}
+    for block in blocks.fences(path.read_text(encoding="utf-8")):
+        assert block.language in languages, f"{name_of(path)}:{block.line}: {block.language!r}"
+
+
+# ---- The shell itself can tell ----------------------------------------------------------------------
+
+def test_a_failing_command_is_noticed(shell):
+    assert shell.run("true\nfalse\ntrue\n")[1] == ["false"]
+    assert shell.run("false || echo fine\n") == ("fine\n", [])
+    assert shell.run("cd examples\n")[1] == []
+    assert shell.run("ls counter.nxml\n") == ("counter.nxml\n", [])
+
+
+def test_a_handler_that_fails_is_a_failing_command(shell):
+    assert shell.run("nexus run examples/denied.nxml write\n")[1] != []
+    assert shell.run("nexus run examples/counter.nxml increment\n")[1] == []
