@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "kernel/http_conn.h"
+#include "sandbox/lockdown.h"
 
 enum { PROCESSES_MAX_AGE_MS = 1000, MAX_PROC_BYTES = 16384 };
 
@@ -76,12 +77,20 @@ static void put_runtime(struct nx_buf *out, const struct nx_runtime_stats *stats
                   active, available, rate, p->memory_bytes, stats->sandbox.workers_alive);
 }
 
-static void put_sandbox(struct nx_buf *out, const struct nx_http_processes *p) {
-    nx_buf_printf(out, ",\"sandbox\":{\"seccomp\":\"%s\",\"noNewPrivs\":%s}",
-                  seccomp_name(p->seccomp),
-                  p->no_new_privs == 1   ? "true"
-                  : p->no_new_privs == 0 ? "false"
-                                         : "null");
+static const char *json_bool(bool value) {
+    return value ? "true" : "false";
+}
+
+// seccomp and no_new_privs as the system reports them of a worker, the rest as the worker did.
+static void put_sandbox(struct nx_buf *out, const struct nx_http_processes *p,
+                        uint32_t protections) {
+    nx_buf_printf(out,
+                  ",\"sandbox\":{\"seccomp\":\"%s\",\"landlock\":%s,\"namespaces\":%s,"
+                  "\"noCapabilities\":%s,\"noNewPrivs\":%s}",
+                  seccomp_name(p->seccomp), json_bool(protections & NX_PROTECT_LANDLOCK),
+                  json_bool(protections & NX_PROTECT_NAMESPACES),
+                  json_bool(protections & NX_PROTECT_NO_CAPABILITIES),
+                  p->no_new_privs < 0 ? "null" : json_bool(p->no_new_privs == 1));
 }
 
 void nx_http_health(const struct nx_http_request *request) {
@@ -98,7 +107,7 @@ void nx_http_health(const struct nx_http_request *request) {
                   (double)(uv_now(http->loop) - http->started_ms) / 1000, stats.panels_active,
                   stats.panels_suspended);
     put_runtime(out, &stats, p);
-    put_sandbox(out, p);
+    put_sandbox(out, p, stats.sandbox.protections);
     nx_buf_append_char(out, '}');
     struct nx_http_reply reply = {.status = alive ? 200 : 503, .retry_after_s = alive ? 0 : 1};
     nx_http_send(request->conn, &reply);

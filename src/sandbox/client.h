@@ -216,6 +216,7 @@ struct nx_sandbox_stats {
     uint32_t waiting;   // not yet sent
     uint32_t suspended; // parked
     uint64_t worker_restarts, watchdog_kills, protocol_kills;
+    uint32_t protections; // in force in the workers: bits of enum nx_protection (lockdown.h)
     pid_t zygote_pid;
     pid_t worker_pids[16]; // the first ones alive, 0-terminated if fewer
 };

@@ -261,6 +261,11 @@ static int32_t state_keys(void *user, uint32_t buf, uint32_t cap) {
             list_key(list, cap, &used, key.data, (uint32_t)key.len);
         }
     }
+    if (used > cap) {
+        // As with state_get: the guest comes again with room enough.
+        nx_work.host_calls[NX_HOST_CALL_STATE_KEYS]--;
+        nx_work.exec->host_calls--;
+    }
     return used < NX_STATE_READ_ONLY ? (int32_t)used : NX_HOST_INVALID;
 }
 

@@ -6,20 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
-// From <linux/fs.h> of Linux 6.7; the headers of Debian 12 are older than that.
+// Also from <linux/fs.h> of Linux 6.7.
 struct page_region {
     uint64_t start, end, categories;
 };
-struct pm_scan_arg {
-    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define NX_PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 enum {
     CATEGORY_FILE = 1 << 2, // page of the mapped file, not private
     CATEGORY_PRESENT = 1 << 3,
@@ -33,7 +27,7 @@ static enum nx_scan_method method_in_force = NX_SCAN_NONE;
 static int scan_ioctl(const uint8_t *base, size_t bytes,
                       void (*run)(void *user, uint32_t first_page, uint32_t count), void *user) {
     struct page_region regions[64];
-    struct pm_scan_arg arg = {
+    struct nx_pm_scan_arg arg = {
         .size = sizeof(arg),
         .start = (uintptr_t)base,
         .end = (uintptr_t)base + bytes,

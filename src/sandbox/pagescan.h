@@ -6,8 +6,16 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include "sandbox/linmem.h"
+
+// From <linux/fs.h> of Linux 6.7; the headers of Debian 12 are older than that.
+struct nx_pm_scan_arg {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define NX_PAGEMAP_SCAN _IOWR('f', 16, struct nx_pm_scan_arg)
 
 // Opens /proc/self/pagemap and picks a method; see nx_linmem_open_scanner.
 enum nx_scan_method nx_pagescan_open(enum nx_scan_method method);

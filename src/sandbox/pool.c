@@ -192,6 +192,7 @@ void nx_sandbox_get_stats(const struct nx_sandbox *pool, struct nx_sandbox_stats
         .watchdog_kills = pool->watchdog_kills,
         .protocol_kills = pool->protocol_kills,
         .zygote_pid = pool->zygote.pid,
+        .protections = pool->protections,
     };
     const size_t room = sizeof(out->worker_pids) / sizeof(out->worker_pids[0]);
     for (uint32_t i = 0; i < pool->config.workers; i++) {

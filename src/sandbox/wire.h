@@ -9,7 +9,8 @@
 // kernel → zygote   CONFIG   u32 memory_limit_bytes, u32 stack_limit_bytes, u32 flags (0)
 //                   SPAWN    (carries the worker's end of its socket pair as a descriptor)
 // zygote → kernel   READY    bytes build_id
-//                   SPAWNED  u32 pid (carries a pidfd of the worker as a descriptor)
+//                   SPAWNED  u32 pid, u32 protections (lockdown.h) (carries a pidfd of the worker
+//                            as a descriptor)
 //                   FAILED   bytes message (the zygote then exits)
 // kernel → worker   COMPILE  id = request; u8 expression, u32 line, u32 column, bytes source
 //                   LOAD     id = code slot (< NX_WIRE_CODE_SLOTS); bytes bytecode. Replaces what
@@ -62,6 +63,7 @@ enum {
     NX_WIRE_VERSION = 1,
     NX_WIRE_CODE_SLOTS = 256, // warm handlers per worker; the kernel decides which, by LRU
     NX_WIRE_ZYGOTE_FD = 3,    // the zygote's only descriptor besides stderr
+    NX_WIRE_WORKER_FD = 3,    // a worker's channel, in place of the zygote's
 };
 
 enum nx_frame_type {

@@ -120,10 +120,15 @@ enum nx_result_code nx_work_judge(enum nx_trap trap, bool hit_memory_limit, bool
         return hit_memory_limit ? NX_RESULT_MEMORY_LIMIT : NX_RESULT_EXECUTION_ERROR;
     }
     if (!nx_work.reported_error) {
-        say("the handler ended without a result");
+        say(nx_work.returned.len != 0 ? "the return value is no JSON, or nested too deeply"
+                                      : "the handler ended without a result");
         return NX_RESULT_EXECUTION_ERROR;
     }
-    return reported_code(deadline_passed);
+    const enum nx_result_code code = reported_code(deadline_passed);
+    if (code == NX_RESULT_MEMORY_LIMIT) {
+        say("memory limit reached");
+    }
+    return code;
 }
 
 bool nx_work_returned_json(void) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "sandbox/lockdown.h"
 #include "sandbox/runner.h"
 #include "sandbox/wire.h"
 
@@ -87,15 +88,20 @@ static int handle_all(int channel, struct nx_buf *in, struct nx_buf *out) {
     return status;
 }
 
-int nx_worker_main(int channel) {
-    struct nx_buf in, out;
-    nx_buf_init(&in, 2 * (size_t)NX_MAX_FRAME_BYTES);
-    nx_buf_init(&out, 2 * (size_t)NX_MAX_FRAME_BYTES);
+int nx_worker_prepare(uint32_t *protections, struct nx_error *err) {
     // /proc/self belongs to root while the process is not dumpable, so the engine's view of its own
     // page tables is opened before that; no guest has run yet.
     if (prctl(PR_SET_DUMPABLE, 1) != 0 || nx_runner_init() != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
-        return 1;
+        return nx_error_set(err, NX_E_IO, "cannot prepare the engine");
     }
+    return nx_lockdown_worker(protections, err);
+}
+
+int nx_worker_main(void) {
+    const int channel = NX_WIRE_WORKER_FD;
+    struct nx_buf in, out;
+    nx_buf_init(&in, 2 * (size_t)NX_MAX_FRAME_BYTES);
+    nx_buf_init(&out, 2 * (size_t)NX_MAX_FRAME_BYTES);
     loop.channel = channel;
     loop.out = &out;
     nx_engine_on_slow(on_slow);

@@ -19,10 +19,13 @@
 #include "base/fd.h"
 #include "guest_info.h"
 #include "sandbox/exec.h"
+#include "sandbox/lockdown.h"
 #include "sandbox/wire.h"
 #include "sandbox/worker.h"
 
 extern char **environ;
+
+static uint32_t protections; // that the zygote has and its workers inherit
 
 static int fail(const char *message) {
     struct nx_buf out;
@@ -85,34 +88,79 @@ static int announce(void) {
     return status;
 }
 
+// Workers say nothing on the error stream: owned ones could fill the operator's log. Sanitizers
+// report there.
+static int silence(void) {
+#if defined(__SANITIZE_ADDRESS__)
+    return 0;
+#else
+    return dup2(STDIN_FILENO, STDERR_FILENO) < 0 ? NX_E_IO : 0; // standard input is /dev/null
+#endif
+}
+
+// What a new worker tells the zygote before it serves anyone.
+struct report {
+    uint32_t protections;
+    struct nx_error error; // code 0: it is ready
+};
+
 // The child: becomes the worker on `channel`.
-static _Noreturn void become_worker(int channel, pid_t zygote) {
+static _Noreturn void become_worker(int channel, int report_to, pid_t zygote) {
+    struct report report = {.protections = protections};
     // A worker without its zygote has no one to reap it; the check after closes the race in which
     // the zygote died before the request took effect.
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != zygote) {
         _exit(1);
     }
-    // The zygote's channel would let the worker ask for more workers: it goes before any guest
-    // runs.
-    close(NX_WIRE_ZYGOTE_FD);
-    _exit(nx_worker_main(channel));
+    // The zygote's channel would let the worker ask for more workers: the worker's takes its place,
+    // before any guest runs.
+    if (dup2(channel, NX_WIRE_WORKER_FD) < 0 || close(channel) != 0 || silence() != 0) {
+        nx_error_errno(&report.error, "cannot arrange the worker's descriptors");
+    } else {
+        nx_worker_prepare(&report.protections, &report.error);
+    }
+    const bool told = nx_fd_write_all(report_to, &report, sizeof(report)) == 0;
+    close(report_to);
+    _exit(told && report.error.code == 0 ? nx_worker_main() : 1);
+}
+
+// Forks a worker and waits until it has locked itself in.
+static pid_t start_worker(int channel, struct report *report) {
+    int ends[2];
+    const pid_t zygote = getpid();
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return -1;
+    }
+    const pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        become_worker(channel, ends[1], zygote);
+    }
+    close(ends[1]);
+    if (pid > 0 && nx_fd_read_all(ends[0], report, sizeof(*report)) != 0) {
+        nx_error_set(&report->error, NX_E_IO, "the worker ended while it started");
+    }
+    close(ends[0]);
+    return pid;
 }
 
 static int spawn(int channel) {
-    const pid_t zygote = getpid();
-    const pid_t pid = fork();
-    if (pid == 0) {
-        become_worker(channel, zygote);
-    }
+    struct report report = {0};
+    const pid_t pid = start_worker(channel, &report);
     close(channel);
     if (pid < 0) {
         return NX_E_IO;
+    }
+    if (report.error.code != 0) {
+        fail(report.error.message);
+        return NX_E_CLOSED;
     }
     NX_CLEANUP_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct nx_buf out;
     nx_buf_init(&out, 4096);
     const size_t start = nx_wire_begin(&out, NX_FRAME_SPAWNED, 0);
     nx_wire_put_u32(&out, (uint32_t)pid);
+    nx_wire_put_u32(&out, report.protections);
     int status = nx_wire_end(&out, start);
     if (status == 0) {
         status = pidfd >= 0 ? nx_fd_send(NX_WIRE_ZYGOTE_FD, out.data, out.len, pidfd) : NX_E_IO;
@@ -155,7 +203,11 @@ int main(void) {
         fputs("nexus-sandbox: started by nexus, not by hand\n", stderr);
         return 2;
     }
-    if (harden(&err) != 0 || build_images(&err) != 0) {
+    if (harden(&err) != 0) {
+        return fail(err.message);
+    }
+    protections |= nx_lockdown_namespaces();
+    if (build_images(&err) != 0) {
         return fail(err.message);
     }
     if (announce() != 0) {
@@ -169,8 +221,10 @@ int main(void) {
         if (status <= 0) {
             return status == 0 ? 0 : 1; // the kernel is gone; the workers follow
         }
-        if (header.type != NX_FRAME_SPAWN || channel < 0 || spawn(channel) != 0) {
-            return fail("cannot start a worker");
+        const int spawned =
+            header.type == NX_FRAME_SPAWN && channel >= 0 ? spawn(channel) : NX_E_PROTOCOL;
+        if (spawned != 0) {
+            return spawned == NX_E_CLOSED ? 1 : fail("cannot start a worker");
         }
     }
 }

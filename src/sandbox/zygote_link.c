@@ -86,6 +86,7 @@ static int on_spawned(struct nx_sandbox *pool, struct nx_span payload, int *pidf
     struct nx_wire_reader r;
     nx_wire_reader_init(&r, payload);
     const pid_t pid = (pid_t)nx_wire_get_u32(&r);
+    pool->protections = nx_wire_get_u32(&r);
     if (peer == NULL || !nx_wire_reader_done(&r) || *pidfd < 0) {
         return nx_error_set(&pool->zygote.error, NX_E_PROTOCOL, "malformed SPAWNED frame");
     }

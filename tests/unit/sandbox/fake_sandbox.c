@@ -363,6 +363,7 @@ static void spawn(enum fake_zygote behaviour, int channel) {
     struct nx_buf out;
     nx_buf_init(&out, 64);
     nx_wire_put_u32(&out, (uint32_t)pid);
+    nx_wire_put_u32(&out, 0); // protections: it has none
     send_frame(NX_WIRE_ZYGOTE_FD, NX_FRAME_SPAWNED, 0, nx_buf_span(&out),
                behaviour == FAKE_NO_PIDFD ? -1 : pidfd);
     nx_buf_free(&out);

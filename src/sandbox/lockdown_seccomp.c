@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker's system calls. Everything that is not listed ends the process, also every call of
+// another ABI (x32, i386), which libseccomp's filters refuse by architecture.
+#include <errno.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+
+#include "sandbox/lockdown.h"
+#include "sandbox/pagescan.h"
+
+#if defined(__x86_64__)
+#include <asm/prctl.h>
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define NX_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define NX_SANITIZED
+#endif
+
+// A sanitizer's run-time library makes calls of its own (and writes its report with them): there
+// the filter is in place but lets through what it would kill for.
+#if defined(NX_SANITIZED)
+#define NX_OTHERWISE SCMP_ACT_LOG
+#else
+#define NX_OTHERWISE SCMP_ACT_KILL_PROCESS
+#endif
+
+struct rule {
+    int call;
+    unsigned count;
+    struct scmp_arg_cmp args[2];
+};
+
+static const struct rule rules[] = {
+    // Frames come and go. The only socket is the channel; nothing else that is open can be written:
+    // images are sealed, the page map is read-only, and what was the error stream is /dev/null.
+    {SCMP_SYS(recvfrom), 0, {{0}}},
+    {SCMP_SYS(write), 0, {{0}}},
+    // Memory: slots are mapped, dropped and unmapped; the allocator grows. Never executable: there
+    // is no code in a worker that was not in its program.
+    {SCMP_SYS(mmap), 1, {{2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0}}},
+    {SCMP_SYS(mprotect), 1, {{2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0}}},
+    {SCMP_SYS(munmap), 0, {{0}}},
+    {SCMP_SYS(mremap), 0, {{0}}},
+    {SCMP_SYS(madvise), 0, {{0}}},
+    {SCMP_SYS(brk), 0, {{0}}},
+    // Which pages of a slot are private: asked of our own page map, the one file that is open.
+    {SCMP_SYS(ioctl), 1, {{1, SCMP_CMP_EQ, NX_PAGEMAP_SCAN, 0}}},
+    {SCMP_SYS(pread64), 0, {{0}}},
+    // The fault count that tells whether the set of dirty pages is still complete.
+    {SCMP_SYS(getrusage), 0, {{0}}},
+    // Deadlines: arming the timer, leaving its handler, and going back to the default action of a
+    // fault that is not the guest's.
+    {SCMP_SYS(timer_settime), 0, {{0}}},
+    {SCMP_SYS(rt_sigreturn), 0, {{0}}},
+    {SCMP_SYS(rt_sigaction), 0, {{0}}},
+    {SCMP_SYS(rt_sigprocmask), 0, {{0}}},
+    // Clocks, on machines where they are not read without a call; seeds of Math.random.
+    {SCMP_SYS(clock_gettime), 0, {{0}}},
+    {SCMP_SYS(gettimeofday), 0, {{0}}},
+    {SCMP_SYS(getrandom), 0, {{0}}},
+#if defined(__x86_64__)
+    // The base of linear memory, on processors without an instruction for it.
+    {SCMP_SYS(arch_prctl), 1, {{0, SCMP_CMP_EQ, ARCH_SET_GS, 0}}},
+#endif
+    // The end.
+    {SCMP_SYS(close), 0, {{0}}},
+    {SCMP_SYS(exit_group), 0, {{0}}},
+    {SCMP_SYS(exit), 0, {{0}}},
+};
+
+int nx_lockdown_seccomp(struct nx_error *err) {
+    scmp_filter_ctx filter = seccomp_init(NX_OTHERWISE);
+    if (filter == NULL) {
+        return nx_error_set(err, NX_E_IO, "cannot make a seccomp filter");
+    }
+    // A call from a foreign ABI must end the process like any other that is not listed, and a
+    // binary tree keeps the few calls of the hot path from paying for the length of the list.
+    int status = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    if (status == 0) {
+        status = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    }
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && status == 0; i++) {
+        status = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rules[i].call, rules[i].count,
+                                        rules[i].args);
+    }
+    if (status == 0) {
+        status = seccomp_load(filter);
+    }
+    seccomp_release(filter);
+    if (status != 0) {
+        errno = -status;
+        return nx_error_errno(err, "cannot install the seccomp filter");
+    }
+    return 0;
+}
