@@ -257,6 +257,38 @@
 // Panels of one listing.
 #define NX_DEFAULT_PANEL_LIST          100
 #define NX_MAX_PANEL_LIST              1000
+
+// ---- Access -------------------------------------------------------------------------------------
+// A token: identity providers stay well below, and what proxies allow of one header is about this.
+#define NX_MAX_TOKEN_BYTES             8192
+#define NX_MAX_TOKEN_KID_BYTES         256
+// A "sub": it is copied into logs.
+#define NX_MAX_SUBJECT_BYTES           256
+// How far the clocks of issuer and server may be apart (API.md).
+#define NX_TOKEN_LEEWAY_S              30
+// Valid tokens remembered, so that a session's requests cost one verification; a few dozen bytes
+// each. A power of two, at most 65536: places are the first bits of a hash.
+#define NX_TOKEN_CACHE_ENTRIES         1024
+// Tokens of `nexus token` live at most a year: they cannot be called back.
+#define NX_DEFAULT_TOKEN_TTL_S         3600
+#define NX_MAX_TOKEN_TTL_S             (366 * 86400)
+// The key of HS256 has to be as long as its hash (RFC 7518, 3.2); more than a kilobyte is a mistake.
+#define NX_MIN_SECRET_BYTES            32
+#define NX_MAX_SECRET_BYTES            1024
+// RFC 7518, 3.3 asks for 2048; verifying takes the cube of the length.
+#define NX_MIN_RSA_BITS                2048
+#define NX_MAX_RSA_BITS                8192
+#define NX_MAX_KEY_FILE_BYTES          (16 * 1024)
+// Origins that browsers may come from: a list somebody writes by hand. Schemes, host names (253
+// bytes) and ports fit.
+#define NX_MAX_ORIGINS                 64
+#define NX_MAX_ORIGIN_BYTES            272
+// A policy names kinds of panels, by hand as well.
+#define NX_MAX_POLICY_BYTES            (1024 * 1024)
+#define NX_MAX_POLICY_KINDS            1000
+// Refused requests that are logged in a second; the others are counted.
+#define NX_MAX_REFUSALS_LOGGED         20
+
 // Problems with settings that are listed; there are not many more settings.
 // (and as many notes)
 #define NX_MAX_CONFIG_PROBLEM_BYTES    (16 * 1024)
