@@ -10,7 +10,10 @@
 struct nx_panel *nx_http_find_panel(const struct nx_http_request *request) {
     struct nx_http_conn *conn = request->conn;
     struct nx_panel *panel = nx_runtime_find_panel(conn->http->runtime, request->match->panel_id);
-    if (!panel)
+    // The last thing a stopping runtime does is to let go of its panels: they are not gone for good.
+    if (!panel && nx_runtime_stopping(conn->http->runtime))
+        nx_http_fail(conn, 503, "UNAVAILABLE", "the server is stopping");
+    else if (!panel)
         nx_http_fail(conn, 404, "PANEL_NOT_FOUND", "there is no panel '%.*s'",
                      (int)request->match->panel_id.len, request->match->panel_id.data);
     return panel;
