@@ -10,7 +10,7 @@
 struct nx_panel *nx_http_find_panel(const struct nx_http_request *request) {
     struct nx_http_conn *conn = request->conn;
     struct nx_panel *panel = nx_runtime_find_panel(conn->http->runtime, request->match->panel_id);
-    // The last thing a stopping runtime does is to let go of its panels: they are not gone for good.
+    // A stopping runtime lets go of its panels in the end: they are not gone for good.
     if (!panel && nx_runtime_stopping(conn->http->runtime))
         nx_http_fail(conn, 503, "UNAVAILABLE", "the server is stopping");
     else if (!panel)
