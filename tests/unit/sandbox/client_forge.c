@@ -166,10 +166,10 @@ void expect_passed(struct nx_code *code, const struct run_options *options, cons
 // -------------------------------------------------------------------------
 
 void run_checks(const struct check *checks, size_t count) {
-    static const struct forged same;
     for (size_t i = 0; i < count; i++) {
         const struct check *c = &checks[i];
-        const bool is_same = memcmp(&c->control, &same, sizeof(same)) == 0;
+        const bool is_same =
+            c->control.status == 0 && c->control.json == NULL && c->control.items[0].kind == 0;
         struct nx_code *bad = code_of_segment(&c->forged);
         struct nx_code *good = code_of_segment(is_same ? &c->forged : &c->control);
         print_message("  %s\n", c->name);

@@ -57,14 +57,14 @@ unsigned count_fds(void);
 struct run {
     struct nx_execution *execution; // NULL once it has ended
     struct nx_cap_set caps;
-    unsigned segments;  // callbacks so far
     struct nx_buf text; // of the last segment: see run_text
+    uint64_t memory_used, memory_peak;
+    unsigned segments; // callbacks so far
     enum nx_segment_status status;
     enum nx_result_code code;
-    char message[256];
     uint32_t line, column;
-    uint64_t memory_used, memory_peak;
     uint32_t host_calls;
+    char message[256];
 };
 
 struct run_options {
@@ -137,12 +137,12 @@ struct item {
 // The payload of a SEGMENT frame. All 0 is a handler that returned undefined.
 struct forged {
     uint8_t status;
-    const char *json; // DONE
-    uint8_t code;     // ERROR …
-    const char *message, *stack, *capability;
-    uint32_t line, column;
+    uint8_t code;         // of ERROR, as the message, the stack …
     uint32_t host_calls;  // of each kind
     struct item items[5]; // in any order, ended by kind 0
+    const char *json;     // of DONE
+    const char *message, *stack, *capability;
+    uint32_t line, column;
 };
 // Sends it; after one that says SUSPENDED the program waits for the RESUME.
 void program_segment(struct nx_buf *program, const struct forged *forged);

@@ -280,10 +280,9 @@ static void descriptors_are_not_accepted(void **unused) {
 // -------------------------------------------------------------------------------
 
 struct forged_compiled {
-    const char *name;
-    uint8_t code;
-    const char *bytecode, *message;
+    const char *name, *bytecode, *message;
     uint32_t line, column;
+    uint8_t code;
     bool padded, as_expression;
     bool refused;
 };

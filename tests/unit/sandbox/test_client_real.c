@@ -257,8 +257,8 @@ static void ten_thousand_runs_leave_no_trace(void **unused) {
     static const char *const dirt[KINDS] = {
         "globalThis.a = 'A';",
         "Object.prototype.b = 'B'; Array.prototype.map = () => 'B';",
-        "String.prototype.c = 'C';"
-        "JSON.parse = null; globalThis.Promise = undefined; Math.c = 'C';",
+        ("String.prototype.c = 'C';"
+         "JSON.parse = null; globalThis.Promise = undefined; Math.c = 'C';"),
         "globalThis.big = new Array(20000).fill('D'); Symbol.for('d'); Function.prototype.d = 'D';",
     };
     static const char look[] =
