@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "ext/args.h"
 #include "ext/registry.h"
 
 struct mock_entry {
@@ -32,34 +33,14 @@ static enum nx_json_kind kind_of(struct nx_span value) {
     return kind;
 }
 
-// Item `wanted` of the array `list` (or its last one, if there are fewer); empty for an empty list.
-// The text has passed nx_json_scan.
-static struct nx_span list_item(struct nx_span list, size_t wanted) {
+// Element `wanted` of the array `list`, or its last one if there are fewer.
+static struct nx_span item_or_last(struct nx_span list, size_t wanted) {
     struct nx_span item = {NULL, 0};
-    size_t depth = 0, seen = 0;
-    const char *start = NULL, *end = list.data + list.len;
-    bool in_string = false;
-    for (const char *p = list.data; p < end; p++) {
-        if (in_string) {
-            if (*p == '\\')
-                p++;
-            else if (*p == '"')
-                in_string = false;
-            continue;
-        }
-        in_string = *p == '"';
-        bool opens = *p == '[' || *p == '{', closes = *p == ']' || *p == '}';
-        if (depth == 1 && start && (*p == ',' || *p == ']')) {
-            item = nx_span_of(start, (size_t)(p - start));
-            start = NULL;
-            if (seen++ == wanted)
-                return item;
-        } else if (depth == 1 && !start && !closes && *p != ',' && !strchr(" \t\r\n", *p)) {
-            start = p;
-        }
-        depth += opens ? 1 : 0;
-        depth -= closes ? 1 : 0;
-    }
+    size_t i = 0;
+    while (i <= wanted && nx_ext_args_item(list, i, &item))
+        i++;
+    if (i)
+        nx_ext_args_item(list, i - 1, &item);
     return item;
 }
 
@@ -97,15 +78,14 @@ static bool answer_valid(struct nx_span answer) {
 static bool answers_valid(struct nx_span value) {
     if (kind_of(value) != NX_JSON_ARRAY)
         return answer_valid(value);
-    const char *previous = NULL;
-    for (size_t i = 0;; i++) {
-        struct nx_span item = list_item(value, i);
-        if (item.data == previous)
-            return i > 0; // past the last one; an empty list has no answer to give
+    struct nx_span item;
+    size_t count = 0;
+    while (nx_ext_args_item(value, count, &item)) {
         if (!answer_valid(item))
             return false;
-        previous = item.data;
+        count++;
     }
+    return count > 0; // an empty list has no answer to give
 }
 
 static int add_entry(void *user, struct nx_span raw_key, struct nx_span value) {
@@ -241,7 +221,7 @@ int nx_ext_mock_call(struct nx_ext_mock *mock, uv_loop_t *loop,
     *code = NX_RESULT_EXTENSION_ERROR;
     struct nx_span answer = entry->answer, error;
     if (kind_of(answer) == NX_JSON_ARRAY)
-        answer = list_item(answer, entry->given++);
+        answer = item_or_last(answer, entry->given++);
     struct nx_buf message;
     nx_buf_init(&message, NX_MAX_ERROR_TEXT_BYTES);
     struct nx_ext_result result = {.ok = true};

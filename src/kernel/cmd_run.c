@@ -8,8 +8,10 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "ext/ext.h"
+#include "ext/http.h"
 #include "kernel/cli.h"
 #include "kernel/cmd.h"
+#include "kernel/config.h"
 #include "kernel/json_pretty.h"
 
 struct run {
@@ -284,6 +286,30 @@ static int fault(const char *message) {
     return NX_EXIT_FAULT;
 }
 
+// The extensions that the environment sets up, or the answers that stand in for them. Returns -1 to
+// go on, or an exit code.
+static int set_up_extensions(struct run *r) {
+    extern char **environ;
+    struct nx_ext_registry *registry = nx_runtime_extensions(r->cli.runtime);
+    struct nx_ext_http_config http;
+    struct nx_buf problems;
+    struct nx_error err = {0};
+    if (r->mock_file)
+        return nx_ext_mock(registry, nx_buf_span(&r->mock), &err) == 0
+                   ? -1
+                   : usage_error("--ext-mock: %s: %s", nx_cli_file_name(r->mock_file), err.message);
+    nx_buf_init(&problems, NX_MAX_CONFIG_PROBLEM_BYTES);
+    int code = -1;
+    if (nx_config_load_http(&http, (const char *const *)environ, &problems)) {
+        for (char *line = problems.data, *end; line && (end = strchr(line, '\n')); line = end + 1)
+            code = usage_error("bad setting: %.*s", (int)(end - line), line);
+    } else if (nx_ext_register_http(registry, &http, &err)) {
+        code = fault(err.message);
+    }
+    nx_buf_free(&problems);
+    return code;
+}
+
 static int execute(struct run *r) {
     const struct nx_observer observer = {.on_log = on_log, .on_denied = on_denied};
     const struct nx_panel_request request = {.source = nx_buf_span(&r->source),
@@ -292,8 +318,9 @@ static int execute(struct run *r) {
                                              .skip_mount = true};
     struct nx_error err = {0};
     struct nx_runtime *runtime = r->cli.runtime;
-    if (r->mock_file && nx_ext_mock(nx_runtime_extensions(runtime), nx_buf_span(&r->mock), &err))
-        return usage_error("--ext-mock: %s: %s", nx_cli_file_name(r->mock_file), err.message);
+    int code = set_up_extensions(r);
+    if (code >= 0)
+        return code;
     nx_runtime_observe(runtime, &observer);
     if (nx_runtime_create_panel(runtime, &request, on_created, r, &err))
         return fault(err.message);

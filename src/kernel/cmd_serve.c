@@ -257,6 +257,8 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     runtime_config(&s->config, &runtime);
     int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);
     if (rc == 0)
+        rc = nx_ext_register_http(nx_runtime_extensions(s->runtime), &s->config.http, err);
+    if (rc == 0)
         rc = nx_runtime_observe(s->runtime, &observer);
     if (rc == 0)
         rc = nx_http_new(&s->http, &s->loop, s->runtime, &http, err);

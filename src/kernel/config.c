@@ -76,11 +76,13 @@ static const struct setting settings[] = {
     {"JWT_AUDIENCE", UNUSED, 0, 0, 0},
     {"CORS_ORIGINS", UNUSED_ON, 0, 0, 0},
     {"CACHE_DIR", UNUSED_ON, 0, 0, 0},
-    {"HTTP_ALLOWED_DOMAINS", UNUSED_ON, 0, 0, 0},
-    {"HTTP_MAX_CONCURRENT", UNUSED, 0, 0, 0},
-    {"HTTP_TIMEOUT", UNUSED, 0, 0, 0},
-    {"HTTP_MAX_RESPONSE_KB", UNUSED, 0, 0, 0},
-    {"HTTP_USER_AGENT", UNUSED, 0, 0, 0},
+    {"HTTP_ALLOWED_DOMAINS", TEXT, AT(http.allowed_domains), 0, 0},
+    {"HTTP_EXT_ALLOW_ADDRESSES", TEXT, AT(http.allow_addresses), 0, 0},
+    {"HTTP_CA_FILE", TEXT, AT(http.ca_file), 0, 0},
+    {"HTTP_USER_AGENT", TEXT, AT(http.user_agent), 0, 0},
+    {"HTTP_MAX_CONCURRENT", NUMBER, AT(http.max_concurrent), 1, NX_MAX_HTTP_EXT_CONCURRENT},
+    {"HTTP_TIMEOUT", NUMBER, AT(http.timeout_ms), 1, NX_MAX_HTTP_EXT_TIMEOUT_MS},
+    {"HTTP_MAX_RESPONSE_KB", NUMBER, AT(http.max_response_kb), 1, NX_MAX_HTTP_EXT_KB},
     {"METRICS_PER_PANEL", UNUSED, 0, 0, 0},
 };
 
@@ -107,6 +109,13 @@ static const struct nx_config defaults = {
     .max_state_kb = NX_DEFAULT_MAX_STATE_KB,
     .max_cache_mb = NX_DEFAULT_MAX_CACHE_MB,
     .log_level = NX_LOG_INFO,
+    .http =
+        {
+            .user_agent = "Nexus-Runtime/" NX_VERSION,
+            .max_concurrent = NX_DEFAULT_HTTP_EXT_CONCURRENT,
+            .timeout_ms = NX_DEFAULT_HTTP_EXT_TIMEOUT_MS,
+            .max_response_kb = NX_DEFAULT_HTTP_EXT_KB,
+        },
 };
 
 // ---- Values
@@ -319,6 +328,47 @@ static void check_instances(struct nx_config *config, struct nx_buf *problems) {
         config->max_instances = fit;
 }
 
+// `text` is what `check` looked at.
+static void check_http_text(struct nx_buf *problems, const char *name, const char *text,
+                            int (*check)(const struct nx_ext_http_config *, struct nx_error *),
+                            const struct nx_ext_http_config *http) {
+    struct nx_error err = {0};
+    if (check(http, &err))
+        problem(problems, name, text, err.message);
+}
+
+static void check_http(struct nx_ext_http_config *http, struct nx_buf *problems) {
+    if (http->allowed_domains &&
+        (strcmp(http->allowed_domains, "none") == 0 || strcmp(http->allowed_domains, "off") == 0))
+        http->allowed_domains = NULL;
+    check_http_text(problems, "HTTP_ALLOWED_DOMAINS", http->allowed_domains,
+                    nx_ext_http_check_domains, http);
+    check_http_text(problems, "HTTP_EXT_ALLOW_ADDRESSES", http->allow_addresses,
+                    nx_ext_http_check_addresses, http);
+    check_http_text(problems, "HTTP_CA_FILE", http->ca_file, nx_ext_http_check_ca_file, http);
+    check_http_text(problems, "HTTP_USER_AGENT", http->user_agent, nx_ext_http_check_user_agent,
+                    http);
+}
+
+static bool is_of_http(const struct setting *s) {
+    return s->offset >= AT(http) && s->offset < AT(http) + sizeof(struct nx_ext_http_config);
+}
+
+int nx_config_load_http(struct nx_ext_http_config *http, const char *const *environment,
+                        struct nx_buf *problems) {
+    struct nx_config config = defaults;
+    for (size_t i = 0; environment[i]; i++) {
+        const char *equals = strchr(environment[i], '=');
+        const struct setting *s =
+            equals ? find_setting(environment[i], (size_t)(equals - environment[i])) : NULL;
+        if (s && is_of_http(s) && equals[1])
+            read_setting(s, equals + 1, &config, problems, NULL);
+    }
+    check_http(&config.http, problems);
+    *http = config.http;
+    return problems->len || problems->failed ? NX_E_INVALID : 0;
+}
+
 int nx_config_load(struct nx_config *config, const char *const *environment,
                    struct nx_buf *problems, struct nx_buf *notes) {
     *config = defaults;
@@ -330,6 +380,7 @@ int nx_config_load(struct nx_config *config, const char *const *environment,
     check_host(config, problems);
     check_public_url(config, problems);
     check_instances(config, problems);
+    check_http(&config->http, problems);
     if (config->http_port == NX_CONFIG_PORT_OFF)
         nx_buf_append_str(problems, "HTTP_PORT=off: the server needs its port\n");
     return problems->len || problems->failed ? NX_E_INVALID : 0;

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "ext/http.h"
 
 enum { NX_CONFIG_PORT_OFF = -1 };
 
@@ -30,6 +31,7 @@ struct nx_config {
     enum nx_log_level log_level;
     bool log_pretty;
     bool audit_all;
+    struct nx_ext_http_config http;
 };
 
 // Fills every field from `environment` ("NAME=value" strings, NULL at the end), defaults included.
@@ -39,6 +41,10 @@ struct nx_config {
 // The memory budget is taken down to instances: max_instances never exceeds what fits into it.
 int nx_config_load(struct nx_config *config, const char *const *environment,
                    struct nx_buf *problems, struct nx_buf *notes);
+
+// The same for the settings of the http extension alone: other variables are not looked at.
+int nx_config_load_http(struct nx_ext_http_config *http, const char *const *environment,
+                        struct nx_buf *problems);
 
 // Whether `host` is a numeric loopback address (127.0.0.0/8 or ::1).
 bool nx_config_is_loopback(const char *host);

@@ -183,6 +183,7 @@ static void start_call(struct nx_call *call) {
         .method = call->call.method,
         .args_json = call->call.args_json,
         .request_id = nx_span_of(t->request_id, t->request_id_len),
+        .tenant = nx_span_str(nx_panel_id(t->panel)),
     };
     if (nx_ext_call(rt->ext, &request, on_answer, call, &call->op, &code, &err))
         refuse(call, code, err.message);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading a call's arguments: JSON arrays that have passed nx_json_scan.
+#ifndef NX_EXT_ARGS_H
+#define NX_EXT_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+
+// Sets *item to element `index` of the array `list`, without white space around it; false if the
+// array is shorter.
+bool nx_ext_args_item(struct nx_span list, size_t index, struct nx_span *item);
+
+// Whether `value` is missing (empty) or null.
+bool nx_ext_args_none(struct nx_span value);
+
+// Appends the unescaped text of the string `value`; false if it is no string, does not fit, or is
+// not valid UTF-8 once unescaped (a lone surrogate).
+bool nx_ext_args_text(struct nx_span value, struct nx_buf *out);
+
+#endif
