@@ -186,12 +186,13 @@ static void prepare(struct handler *h, uint32_t slot, struct nx_span source) {
 
 // More copies of the counter handler than a worker keeps instances at rest.
 enum { CROWD = NX_MAX_IDLE_INSTANCES + 16 };
-enum { COUNTER, EMPTY, READ, WRITE, SUSPEND, COLD, HANDLER_COUNT };
+enum { COUNTER, EMPTY, READ, WRITE, AWAIT, SUSPEND, COLD, HANDLER_COUNT };
 static const char *const sources[HANDLER_COUNT] = {
     [COUNTER] = "$state.counter = ($state.counter || 0) + 1",
     [EMPTY] = "",
     [READ] = "$state.counter",
     [WRITE] = "$state.counter = 42",
+    [AWAIT] = "await null",
     [SUSPEND] = "await $ext.time.sleep(1)",
     [COLD] = "$state.counter = ($state.counter || 0) + 1",
 };
@@ -283,15 +284,11 @@ static const struct measure {
     void (*once)(int arg);
     int arg, calls;
 } measures[] = {
-    {"counter", call_frame, COUNTER, 20000},
-    {"counter without frames", call_bare, COUNTER, 20000},
-    {"reset", reset_only, COUNTER, 20000},
-    {"empty handler", call_frame, EMPTY, 20000},
-    {"state read", call_frame, READ, 20000},
-    {"state write", call_frame, WRITE, 20000},
-    {"suspend and resume", call_suspended, SUSPEND, 2000},
-    {"counter, cold", call_cold, COLD, 200},
-    {"counter, crowd", call_crowd, 0, 10 * CROWD},
+    {"counter", call_frame, COUNTER, 20000}, {"counter without frames", call_bare, COUNTER, 20000},
+    {"reset", reset_only, COUNTER, 20000},   {"empty handler", call_frame, EMPTY, 20000},
+    {"state read", call_frame, READ, 20000}, {"state write", call_frame, WRITE, 20000},
+    {"await", call_frame, AWAIT, 20000},     {"suspend and resume", call_suspended, SUSPEND, 2000},
+    {"counter, cold", call_cold, COLD, 200}, {"counter, crowd", call_crowd, 0, 10 * CROWD},
     {"compile", call_compile, COUNTER, 200},
 };
 

@@ -37,11 +37,12 @@ def measure(program):
         figure("the same, cold (bytecode loaded into a new instance)", "counter, cold"),
         figure("the same, warm, in an instance that another handler used", "counter, crowd"),
         figure("handler that does nothing", "empty handler"),
+        figure("handler that awaits a value it has", "await"),
         figure("handler that waits for an extension: both segments", "suspend and resume"),
         figure("compiling the counter handler", "compile"),
         figure("fetching and resetting an instance", "reset"),
         part("reading and writing frames", "counter", "counter without frames"),
         part("reading one state key", "state read", "empty handler"),
         part("writing one state key", "state write", "empty handler"),
-        part("arguments, async function, promise", "empty handler", "reset"),
+        part("arguments, the call, its result", "empty handler", "reset"),
     ]

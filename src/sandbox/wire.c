@@ -28,16 +28,28 @@ int nx_wire_end(struct nx_buf *out, size_t start) {
     return 0;
 }
 
+// nx_buf_append for the few bytes of an integer, of which a frame has dozens: where there is room
+// already (a buffer's capacity never exceeds its maximum), no call is needed.
+static inline void put(struct nx_buf *out, const void *value, size_t len) {
+    if (out->failed == 0 && out->cap > out->len + len) {
+        memcpy(out->data + out->len, value, len);
+        out->len += len;
+        out->data[out->len] = '\0';
+    } else {
+        nx_buf_append(out, value, len);
+    }
+}
+
 void nx_wire_put_u8(struct nx_buf *out, uint8_t value) {
-    nx_buf_append(out, &value, sizeof(value));
+    put(out, &value, sizeof(value));
 }
 
 void nx_wire_put_u32(struct nx_buf *out, uint32_t value) {
-    nx_buf_append(out, &value, sizeof(value));
+    put(out, &value, sizeof(value));
 }
 
 void nx_wire_put_u64(struct nx_buf *out, uint64_t value) {
-    nx_buf_append(out, &value, sizeof(value));
+    put(out, &value, sizeof(value));
 }
 
 void nx_wire_put_bytes(struct nx_buf *out, struct nx_span bytes) {
@@ -56,7 +68,7 @@ void nx_wire_reader_init(struct nx_wire_reader *r, struct nx_span payload) {
     r->failed = false;
 }
 
-static void get(struct nx_wire_reader *r, void *value, size_t len) {
+static inline void get(struct nx_wire_reader *r, void *value, size_t len) {
     if (r->failed || (size_t)(r->end - r->at) < len) {
         r->failed = true;
         memset(value, 0, len);

@@ -173,9 +173,7 @@ int nx_work_write(struct nx_buf *out, const struct nx_segment_report *report) {
     nx_wire_put_u32(out, report->run_us);
     nx_wire_put_u64(out, report->memory_used_bytes);
     nx_wire_put_u64(out, report->memory_peak_bytes);
-    for (size_t i = 0; i < NX_HOST_CALL_COUNT; i++) {
-        nx_wire_put_u32(out, nx_work.host_calls[i]);
-    }
+    nx_buf_append(out, nx_work.host_calls, sizeof(nx_work.host_calls));
     put_effects(out, failed);
     if (failed) {
         nx_wire_put_u8(out, (uint8_t)report->code);
