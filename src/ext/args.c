@@ -41,18 +41,21 @@ static const char *element_end(const char *p, const char *end) {
     return p < end ? p : end;
 }
 
-bool nx_ext_args_item(struct nx_span list, size_t index, struct nx_span *item) {
+bool nx_ext_args_item(struct nx_span list, size_t index, struct nx_span *out) {
+    *out = (struct nx_span){NULL, 0};
     list = trim(list);
     if (list.len < 2 || list.data[0] != '[')
         return false;
     const char *end = list.data + list.len;
     for (const char *p = list.data + 1; p < end;) {
         const char *stop = element_end(p, end);
-        *item = trim(nx_span_of(p, (size_t)(stop - p)));
-        if (item->len == 0)
+        struct nx_span item = trim(nx_span_of(p, (size_t)(stop - p)));
+        if (item.len == 0)
             return false; // an empty list
-        if (index-- == 0)
+        if (index-- == 0) {
+            *out = item;
             return true;
+        }
         p = stop + 1;
         if (stop < end && *stop == ']')
             return false;

@@ -9,9 +9,9 @@
 #include "base/buf.h"
 #include "base/span.h"
 
-// Sets *item to element `index` of the array `list`, without white space around it; false if the
-// array is shorter.
-bool nx_ext_args_item(struct nx_span list, size_t index, struct nx_span *item);
+// Sets *out to element `index` of the array `list`, without white space around it; false, and an
+// empty *out, if the array is shorter.
+bool nx_ext_args_item(struct nx_span list, size_t index, struct nx_span *out);
 
 // Whether `value` is missing (empty) or null.
 bool nx_ext_args_none(struct nx_span value);

@@ -74,14 +74,13 @@ static int take_option(void *user, struct nx_span raw_key, struct nx_span value)
 }
 
 static int read_options(struct options *o, struct nx_span args) {
-    struct nx_span json = {0}, extra;
+    struct nx_span json, extra;
     size_t at = 0;
     if (!o->method->in_its_options)
         nx_ext_args_item(args, at++, &o->url);
     if (o->method->body_argument)
         nx_ext_args_item(args, at++, &o->body);
-    if (!nx_ext_args_item(args, at++, &json))
-        json = (struct nx_span){0};
+    nx_ext_args_item(args, at++, &json);
     if (nx_ext_args_item(args, at, &extra) && !nx_ext_args_none(extra))
         return nx_error_set(o->err, NX_E_INVALID, "http.%s takes at most %zu arguments",
                             o->method->name, at);

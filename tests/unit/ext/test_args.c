@@ -42,6 +42,7 @@ static void items(void **state) {
                 fail_msg("%s [%zu]: %.*s", cases[i].list, at, (int)item.len, item.data);
         if (cases[i].items[at])
             fail_msg("%s has no [%zu]", cases[i].list, at);
+        assert_int_equal(item.len, 0);
         free(list);
     }
 }

@@ -94,6 +94,10 @@ static void good_calls(void **state) {
     assert_url(&r, "http://A.org:8080/");
     nx_ext_http_request_free(&r);
 
+    r = good("post", "[\"http://a.org\"]");
+    assert_true(!r.has_body && !r.headers);
+    nx_ext_http_request_free(&r);
+
     r = good("request", "[{\"url\": \"http://[::1]/\"}]");
     assert_string_equal(r.method, "GET");
     nx_ext_http_request_free(&r);

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Web servers on loopback for the tests of the http extension, well-behaved and otherwise."""
+import gzip
+import http.server
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.parse
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers by path; parameters come in the query."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def any_method(self):
+        size = int(self.headers.get("Content-Length") or 0)
+        self.body = self.rfile.read(size).decode()
+        url = urllib.parse.urlsplit(self.path)
+        self.query = dict(urllib.parse.parse_qsl(url.query))
+        web = self.server.web
+        with web.lock:
+            web.requests.append(self)
+            web.now += 1
+            web.most = max(web.most, web.now)
+        try:
+            getattr(self, "at_" + url.path.strip("/"), self.at_missing)()
+        finally:
+            with web.lock:
+                web.now -= 1
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = any_method
+
+    def reply(self, body, status=200, **headers):
+        body = body if isinstance(body, bytes) else body.encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def at_missing(self):
+        self.reply("nothing here", 404, Content_Type="text/plain")
+
+    def at_echo(self):
+        seen = {"method": self.command, "path": self.path, "body": self.body,
+                "headers": {name.lower(): value for name, value in self.headers.items()}}
+        self.reply(json.dumps(seen), Content_Type="application/json; charset=utf-8")
+
+    def at_text(self):
+        self.reply(self.query["body"], Content_Type=self.query.get("type", "text/plain"))
+
+    def at_cookies(self):
+        self.send_response(200)
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
+        self.send_header("X-Twice", "1")
+        self.send_header("X-Twice", "2")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def at_redirect(self):
+        self.reply("moved", int(self.query.get("status", 302)), Location=self.query["to"])
+
+    def at_chain(self):
+        left = int(self.query["left"])
+        self.reply("", 302, Location=f"/chain?left={left - 1}" if left else "/echo")
+
+    def at_slow(self):
+        time.sleep(int(self.query["ms"]) / 1000)
+        self.reply("late")
+
+    def at_big(self):
+        self.reply(b"x" * int(self.query["bytes"]))
+
+    def at_zip(self):
+        body = gzip.compress(b"\0" * int(self.query["bytes"]))
+        self.reply(body, Content_Encoding="gzip", X_Compressed=str(len(body)))
+
+    def at_headers(self):
+        self.reply("", **{f"X-{i}": "v" * int(self.query.get("size", 1))
+                          for i in range(int(self.query["count"]))})
+
+    def forever(self, start, piece, seconds):
+        """Sends `piece` until the client goes away; notes that it did."""
+        self.close_connection = True
+        self.wfile.write(start)
+        try:
+            for _ in range(int(30 / max(seconds, 0.001))):
+                self.wfile.write(piece)
+                time.sleep(seconds)
+        except OSError:
+            self.server.web.left.set()
+
+    def at_drip(self):
+        self.forever(b"HTTP/1.1 200 OK\r\n\r\n", b".", 0.05)
+
+    def at_dripping_headers(self):
+        self.forever(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0)
+
+    def at_interim(self):
+        self.forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0)
+
+    def at_endless(self):
+        self.forever(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, 0)
+
+    def at_raw(self):
+        self.close_connection = True
+        self.wfile.write(self.query["bytes"].encode("latin-1"))
+
+
+class Web:
+    """A server on 127.0.0.1 (or `host`), with TLS if `certificate` names its two files."""
+
+    def __init__(self, host="127.0.0.1", certificate=None):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        server_class = type("Server", (http.server.ThreadingHTTPServer,),
+                            {"address_family": family, "daemon_threads": True,
+                             "request_queue_size": 128, "handle_error": lambda *_: None})
+        self.server = server_class((host, 0), Handler)
+        self.server.web = self
+        self.port = self.server.server_address[1]
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self.scheme = "https" if certificate else "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
+                                                     do_handshake_on_connect=False)
+        self.lock = threading.Lock()
+        self.reset()
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def reset(self):
+        self.requests, self.now, self.most, self.left = [], 0, 0, threading.Event()
+
+    def url(self, path="/echo", host=None, **query):
+        host = f"{host}:{self.port}" if host else self.address
+        query = "?" + urllib.parse.urlencode(query) if query else ""
+        return f"{self.scheme}://{host}{path}{query}"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def make_certificates(folder):
+    """A CA, and a certificate it signed for localhost and 127.0.0.2: not for 127.0.0.1."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+    ca, ca_key, key = folder / "ca.pem", folder / "ca.key", folder / "site.key"
+    request, site, extra = folder / "site.csr", folder / "site.pem", folder / "site.ext"
+    key_options = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key_options, "-keyout", ca_key, "-out", ca, "-subj", "/CN=Test CA",
+            "-days", "2")
+    openssl("req", *key_options, "-keyout", key, "-out", request, "-subj", "/CN=test")
+    extra.write_text("subjectAltName=DNS:localhost,IP:127.0.0.2\n")
+    openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial",
+            "-out", site, "-days", "2", "-extfile", extra)
+    return ca, (site, key)
