@@ -229,8 +229,9 @@
 // One read of a socket, and what is read ahead while a request is at work: past it reading pauses.
 #define NX_HTTP_READ_BYTES             (64 * 1024)
 #define NX_MAX_HTTP_AHEAD_BYTES        (64 * 1024)
-// Room in front of a reply's body for its head: fixed headers, a request id and a panel id fit.
-#define NX_HTTP_HEAD_ROOM_BYTES        1024
+// Room in front of a reply's body for its head: fixed headers, a request id, a panel id and an
+// origin fit.
+#define NX_HTTP_HEAD_ROOM_BYTES        1536
 // A reply's body: the largest result or state, its escapes and a little more.
 #define NX_MAX_HTTP_REPLY_BYTES        (192u * 1024 * 1024)
 // Half-received requests and unsent replies of all connections together.
@@ -272,7 +273,8 @@
 // Tokens of `nexus token` live at most a year: they cannot be called back.
 #define NX_DEFAULT_TOKEN_TTL_S         3600
 #define NX_MAX_TOKEN_TTL_S             (366 * 86400)
-// The key of HS256 has to be as long as its hash (RFC 7518, 3.2); more than a kilobyte is a mistake.
+// The key of HS256 has to be as long as its hash (RFC 7518, 3.2); more than a kilobyte is a
+// mistake.
 #define NX_MIN_SECRET_BYTES            32
 #define NX_MAX_SECRET_BYTES            1024
 // RFC 7518, 3.3 asks for 2048; verifying takes the cube of the length.

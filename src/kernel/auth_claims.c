@@ -188,9 +188,9 @@ static int read_capabilities(const json_t *claims, struct nx_identity *identity,
 int nx_claims_read(struct nx_span json, const struct nx_claim_rules *rules, int64_t now_s,
                    struct nx_identity **out, struct nx_error *err) {
     json_t *claims = NULL;
-    int rc = nx_auth_json_object(json, &claims, err);
+    int rc = nx_auth_json_object(json, &claims, NULL);
     if (rc)
-        return nx_error_wrap(err, "its claims");
+        return nx_error_set(err, rc, "its claims are not a JSON object without duplicates");
     struct nx_identity *identity = calloc(1, sizeof *identity);
     if (!identity)
         rc = nx_error_set(err, NX_E_NOMEM, "out of memory");

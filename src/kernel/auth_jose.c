@@ -119,9 +119,9 @@ static int check_parameter(const char *name, const json_t *value, const char *al
 
 int nx_jose_check_header(struct nx_span json, const char *alg, struct nx_error *err) {
     json_t *header = NULL;
-    int rc = nx_auth_json_object(json, &header, err);
+    int rc = nx_auth_json_object(json, &header, NULL);
     if (rc)
-        return nx_error_wrap(err, "the token's header");
+        return nx_error_set(err, rc, "the token's header is not a JSON object without duplicates");
     if (!json_object_get(header, "alg"))
         rc = nx_error_set(err, NX_E_INVALID, "the token names no algorithm");
     const char *name;

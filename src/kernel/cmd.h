@@ -10,6 +10,7 @@ enum nx_exit { NX_EXIT_OK = 0, NX_EXIT_FAULT = 1, NX_EXIT_USAGE = 2 };
 int nx_cmd_serve(int argc, char **argv);   // runs the server
 int nx_cmd_run(int argc, char **argv);     // one execution, result on stdout
 int nx_cmd_check(int argc, char **argv);   // validates and compiles panels
+int nx_cmd_token(int argc, char **argv);   // makes a bearer token
 int nx_cmd_version(int argc, char **argv); // versions of everything built in
 
 #endif

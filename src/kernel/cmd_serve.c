@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "kernel/access.h"
 #include "kernel/cmd.h"
 #include "kernel/config.h"
 #include "kernel/http.h"
@@ -23,6 +24,7 @@
 struct serve {
     uv_loop_t loop;
     struct nx_config config;
+    struct nx_access access;
     struct nx_runtime *runtime; // NULL when stopped
     struct nx_http *http;       // NULL when stopped
     struct nx_load *load;       // NULL when done
@@ -89,12 +91,15 @@ static void log_lines(const char *text) {
     }
 }
 
-static int load_config(struct nx_config *config) {
+static int load_config(struct nx_config *config, struct nx_access *access) {
     extern char **environ;
     struct nx_buf problems, notes;
     nx_buf_init(&problems, NX_MAX_CONFIG_PROBLEM_BYTES);
     nx_buf_init(&notes, NX_MAX_CONFIG_PROBLEM_BYTES);
     int rc = nx_config_load(config, (const char *const *)environ, &problems, &notes);
+    if (nx_access_open(access, config, &problems, &notes))
+        rc = NX_E_INVALID;
+    nx_access_forget_secret(config, environ);
     if (rc) {
         print_lines(problems.data, "bad setting");
     } else {
@@ -251,10 +256,13 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
         .body_limit_bytes = s->config.body_limit_bytes,
         .max_clients = s->config.max_clients,
         .max_panels = s->config.max_panels,
+        .auth = s->access.auth,
+        .origins = s->access.origins,
     };
     struct nx_observer observer = {
         .on_log = on_log, .on_denied = on_denied, .on_finished = on_finished};
     runtime_config(&s->config, &runtime);
+    runtime.policy = s->access.policy;
     int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);
     if (rc == 0)
         rc = nx_ext_register_http(nx_runtime_extensions(s->runtime), &s->config.http, err);
@@ -318,13 +326,14 @@ int nx_cmd_serve(int argc, char **argv) {
     struct serve *s = calloc(1, sizeof *s);
     if (!s)
         return NX_EXIT_FAULT;
-    code = load_config(&s->config) ? NX_EXIT_USAGE : -1;
+    code = load_config(&s->config, &s->access) ? NX_EXIT_USAGE : -1;
     if (code < 0 && panels_dir && access(panels_dir, R_OK | X_OK)) {
         fprintf(stderr, "nexus serve: --panels %s: %s\n", panels_dir, strerror(errno));
         code = NX_EXIT_USAGE;
     }
     if (code < 0)
         code = run(s, panels_dir);
+    nx_access_close(&s->access);
     free(s);
     return code;
 }

@@ -13,17 +13,16 @@
 #include "kernel/machine.h"
 
 enum kind {
-    NUMBER,     // uint32_t within [min, max]
-    PORT,       // int32_t: 0…65535, or "off"
-    BYTES,      // uint32_t within [min, max], with an optional unit b, kb, mb
-    BOOL,       // bool: true or false
-    TEXT,       // const char *
-    LEVEL,      // enum nx_log_level
-    AUDIT,      // bool: all or denied
-    UNUSED,     // any text; takes no effect in this version
-    UNUSED_ON,  // the same, and "off" or "none" means what happens anyway
-    MUST_FALSE, // protection this version does not have: false only
-    MUST_EMPTY, // the same, with a value
+    NUMBER,    // uint32_t within [min, max]
+    PORT,      // int32_t: 0…65535, or "off"
+    BYTES,     // uint32_t within [min, max], with an optional unit b, kb, mb
+    BOOL,      // bool: true or false
+    TEXT,      // const char *
+    LEVEL,     // enum nx_log_level
+    AUDIT,     // bool: all or denied
+    ALGORITHM, // enum nx_auth_alg
+    UNUSED,    // any text; takes no effect in this version
+    UNUSED_ON, // the same, and "off" or "none" means what happens anyway
 };
 
 struct setting {
@@ -65,16 +64,16 @@ static const struct setting settings[] = {
     {"LOG_LEVEL", LEVEL, AT(log_level), 0, 0},
     {"LOG_PRETTY", BOOL, AT(log_pretty), 0, 0},
     {"AUDIT", AUDIT, AT(audit_all), 0, 0},
-    {"AUTH_ENABLED", MUST_FALSE, 0, 0, 0},
-    {"POLICY_FILE", MUST_EMPTY, 0, 0, 0},
-    {"WORKSPACE_ID", MUST_EMPTY, 0, 0, 0},
-    {"JWT_SECRET", UNUSED, 0, 0, 0},
-    {"JWT_SECRET_FILE", UNUSED, 0, 0, 0},
-    {"JWT_ALG", UNUSED, 0, 0, 0},
-    {"JWT_PUBLIC_KEY_FILE", UNUSED, 0, 0, 0},
-    {"JWT_ISSUER", UNUSED, 0, 0, 0},
-    {"JWT_AUDIENCE", UNUSED, 0, 0, 0},
-    {"CORS_ORIGINS", UNUSED_ON, 0, 0, 0},
+    {"AUTH_ENABLED", BOOL, AT(auth_enabled), 0, 0},
+    {"JWT_SECRET", TEXT, AT(jwt_secret), 0, 0},
+    {"JWT_SECRET_FILE", TEXT, AT(jwt_secret_file), 0, 0},
+    {"JWT_ALG", ALGORITHM, AT(jwt_alg), 0, 0},
+    {"JWT_PUBLIC_KEY_FILE", TEXT, AT(jwt_public_key_file), 0, 0},
+    {"JWT_ISSUER", TEXT, AT(jwt_issuer), 0, 0},
+    {"JWT_AUDIENCE", TEXT, AT(jwt_audience), 0, 0},
+    {"WORKSPACE_ID", TEXT, AT(workspace_id), 0, 0},
+    {"POLICY_FILE", TEXT, AT(policy_file), 0, 0},
+    {"CORS_ORIGINS", TEXT, AT(cors_origins), 0, 0},
     {"CACHE_DIR", UNUSED_ON, 0, 0, 0},
     {"HTTP_ALLOWED_DOMAINS", TEXT, AT(http.allowed_domains), 0, 0},
     {"HTTP_EXT_ALLOW_ADDRESSES", TEXT, AT(http.allow_addresses), 0, 0},
@@ -198,15 +197,15 @@ static void read_unused(const struct setting *s, const char *text, struct nx_buf
     nx_buf_printf(notes, "%s has no effect in this version\n", s->name);
 }
 
-static void read_must(const struct setting *s, const char *text, struct nx_buf *problems) {
-    bool on;
-    if (s->kind == MUST_FALSE && !parse_bool(text, &on))
-        problem(problems, s->name, text, "must be true or false");
-    else if (s->kind == MUST_EMPTY || on)
-        nx_buf_printf(problems,
-                      "%s: not in this version, and the server does not start as if it "
-                      "were\n",
-                      s->name);
+static void read_algorithm(const struct setting *s, const char *text, enum nx_auth_alg *field,
+                           struct nx_buf *problems) {
+    for (int alg = 0; alg < NX_AUTH_ALGS; alg++) {
+        if (strcmp(text, nx_auth_alg_name((enum nx_auth_alg)alg)) == 0) {
+            *field = (enum nx_auth_alg)alg;
+            return;
+        }
+    }
+    problem(problems, s->name, text, "must be HS256, RS256, ES256 or EdDSA");
 }
 
 static void read_setting(const struct setting *s, const char *text, struct nx_config *config,
@@ -236,9 +235,8 @@ static void read_setting(const struct setting *s, const char *text, struct nx_co
         if (strcmp(text, "all") != 0 && strcmp(text, "denied") != 0)
             problem(problems, s->name, text, "must be all or denied");
         break;
-    case MUST_FALSE:
-    case MUST_EMPTY:
-        read_must(s, text, problems);
+    case ALGORITHM:
+        read_algorithm(s, text, (enum nx_auth_alg *)(void *)field, problems);
         break;
     case UNUSED:
     case UNUSED_ON:
@@ -293,10 +291,58 @@ static void check_host(struct nx_config *config, struct nx_buf *problems) {
         config->host = "127.0.0.1";
     if (!is_address(config->host))
         problem(problems, "HOST", config->host, "must be an IPv4 or IPv6 address, or localhost");
-    else if (!nx_config_is_loopback(config->host) && !config->allow_insecure)
+    else if (!nx_config_is_loopback(config->host) && !config->allow_insecure &&
+             !config->auth_enabled)
         problem(problems, "HOST", config->host,
                 "without authentication the server listens on loopback only; ALLOW_INSECURE=true "
                 "lets everybody who reaches this address run handlers");
+}
+
+static void check_one_secret(const struct nx_config *config, struct nx_buf *problems) {
+    if (config->jwt_secret && config->jwt_secret_file)
+        nx_buf_append_str(problems, "JWT_SECRET: must not be set beside JWT_SECRET_FILE\n");
+}
+
+// The key that the algorithm needs, and no other: a key that lies about unused today is the one
+// that somebody's tokens are signed with tomorrow.
+static void check_key(const struct nx_config *config, struct nx_buf *problems) {
+    const char *alg = nx_auth_alg_name(config->jwt_alg);
+    bool secret = config->jwt_secret || config->jwt_secret_file;
+    check_one_secret(config, problems);
+    if (config->jwt_alg == NX_AUTH_HS256 && !secret)
+        nx_buf_printf(problems, "AUTH_ENABLED=true: %s needs JWT_SECRET_FILE, or JWT_SECRET\n",
+                      alg);
+    if (config->jwt_alg == NX_AUTH_HS256 && config->jwt_public_key_file)
+        nx_buf_printf(problems, "JWT_PUBLIC_KEY_FILE: not for %s; set JWT_ALG\n", alg);
+    if (config->jwt_alg != NX_AUTH_HS256 && !config->jwt_public_key_file)
+        nx_buf_printf(problems, "AUTH_ENABLED=true: %s needs JWT_PUBLIC_KEY_FILE\n", alg);
+    if (config->jwt_alg != NX_AUTH_HS256 && secret)
+        nx_buf_printf(problems, "%s: not for %s, which takes JWT_PUBLIC_KEY_FILE alone\n",
+                      config->jwt_secret ? "JWT_SECRET" : "JWT_SECRET_FILE", alg);
+}
+
+static void check_auth(const struct nx_config *config, struct nx_buf *problems,
+                       struct nx_buf *notes) {
+    const struct {
+        const char *name, *value;
+    } unused[] = {
+        {"JWT_SECRET", config->jwt_secret},
+        {"JWT_SECRET_FILE", config->jwt_secret_file},
+        {"JWT_PUBLIC_KEY_FILE", config->jwt_public_key_file},
+        {"JWT_ISSUER", config->jwt_issuer},
+        {"JWT_AUDIENCE", config->jwt_audience},
+    };
+    if (config->auth_enabled) {
+        check_key(config, problems);
+        return;
+    }
+    if (config->workspace_id)
+        problem(problems, "WORKSPACE_ID", config->workspace_id,
+                "shuts nobody out without AUTH_ENABLED=true");
+    // Without their values: one is a secret.
+    for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++)
+        if (unused[i].value)
+            nx_buf_printf(notes, "%s has no effect without AUTH_ENABLED=true\n", unused[i].name);
 }
 
 static void check_public_url(const struct nx_config *config, struct nx_buf *problems) {
@@ -354,18 +400,35 @@ static bool is_of_http(const struct setting *s) {
     return s->offset >= AT(http) && s->offset < AT(http) + sizeof(struct nx_ext_http_config);
 }
 
-int nx_config_load_http(struct nx_ext_http_config *http, const char *const *environment,
-                        struct nx_buf *problems) {
-    struct nx_config config = defaults;
+static bool is_of_tokens(const struct setting *s) {
+    return strncmp(s->name, "JWT_", 4) == 0 || strcmp(s->name, "WORKSPACE_ID") == 0;
+}
+
+static void read_some(struct nx_config *config, const char *const *environment,
+                      bool (*wanted)(const struct setting *s), struct nx_buf *problems) {
+    *config = defaults;
     for (size_t i = 0; environment[i]; i++) {
         const char *equals = strchr(environment[i], '=');
         const struct setting *s =
             equals ? find_setting(environment[i], (size_t)(equals - environment[i])) : NULL;
-        if (s && is_of_http(s) && equals[1])
-            read_setting(s, equals + 1, &config, problems, NULL);
+        if (s && wanted(s) && equals[1])
+            read_setting(s, equals + 1, config, problems, NULL);
     }
+}
+
+int nx_config_load_http(struct nx_ext_http_config *http, const char *const *environment,
+                        struct nx_buf *problems) {
+    struct nx_config config;
+    read_some(&config, environment, is_of_http, problems);
     check_http(&config.http, problems);
     *http = config.http;
+    return problems->len || problems->failed ? NX_E_INVALID : 0;
+}
+
+int nx_config_load_tokens(struct nx_config *config, const char *const *environment,
+                          struct nx_buf *problems) {
+    read_some(config, environment, is_of_tokens, problems);
+    check_one_secret(config, problems);
     return problems->len || problems->failed ? NX_E_INVALID : 0;
 }
 
@@ -378,6 +441,7 @@ int nx_config_load(struct nx_config *config, const char *const *environment,
     for (size_t i = 0; environment[i]; i++)
         read_variable(environment[i], config, problems, notes);
     check_host(config, problems);
+    check_auth(config, problems, notes);
     check_public_url(config, problems);
     check_instances(config, problems);
     check_http(&config->http, problems);

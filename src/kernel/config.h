@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "ext/http.h"
+#include "kernel/auth_key.h"
 
 enum { NX_CONFIG_PORT_OFF = -1 };
 
@@ -32,6 +33,12 @@ struct nx_config {
     bool log_pretty;
     bool audit_all;
     struct nx_ext_http_config http;
+    bool auth_enabled;
+    enum nx_auth_alg jwt_alg;
+    // NULL where not set.
+    const char *jwt_secret, *jwt_secret_file, *jwt_public_key_file;
+    const char *jwt_issuer, *jwt_audience, *workspace_id;
+    const char *cors_origins, *policy_file;
 };
 
 // Fills every field from `environment` ("NAME=value" strings, NULL at the end), defaults included.
@@ -45,6 +52,10 @@ int nx_config_load(struct nx_config *config, const char *const *environment,
 // The same for the settings of the http extension alone: other variables are not looked at.
 int nx_config_load_http(struct nx_ext_http_config *http, const char *const *environment,
                         struct nx_buf *problems);
+
+// The same for JWT_* and WORKSPACE_ID alone; the other fields are at their defaults.
+int nx_config_load_tokens(struct nx_config *config, const char *const *environment,
+                          struct nx_buf *problems);
 
 // Whether `host` is a numeric loopback address (127.0.0.0/8 or ::1).
 bool nx_config_is_loopback(const char *host);

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "kernel/core.h"
+#include "kernel/policy.h"
 #include "kernel/state_text.h"
 
 struct nx_creation {
@@ -163,15 +164,31 @@ static int take_id(struct nx_creation *c, struct nx_span id, struct nx_panel_def
     return nx_panel_new(c->rt, id, def, &c->panel, &c->err);
 }
 
+// Policy ∩ what the creator may grant. `room` holds it where both have a say, and is freed by the
+// caller; *out is NULL where neither has.
+static int find_ceiling(struct nx_creation *c, const struct nx_panel_request *request,
+                        struct nx_cap_set *room, const struct nx_cap_set **out) {
+    const struct nx_policy *policy = c->rt->config.policy;
+    *out = request->ceiling;
+    if (!policy)
+        return 0;
+    const struct nx_cap_set *most = nx_policy_ceiling(policy, nx_span_str(c->panel->def->kind));
+    *out = request->ceiling ? room : most;
+    return request->ceiling ? nx_caps_intersect(room, most, request->ceiling, &c->err) : 0;
+}
+
 static int set_grants(struct nx_creation *c, const struct nx_panel_request *request) {
     struct nx_panel *panel = c->panel;
-    int rc = 0;
+    struct nx_cap_set room = {0};
+    const struct nx_cap_set *ceiling;
+    int rc = find_ceiling(c, request, &room, &ceiling);
     for (size_t i = 0; rc == 0 && i < panel->handler_count; i++) {
         struct nx_handler *handler = &panel->handlers[i];
         rc = nx_grants_effective(c->rt->ext, panel->def,
-                                 request->grants ? request->grants : &handler->def->caps,
-                                 request->ceiling, &handler->caps, &c->err);
+                                 request->grants ? request->grants : &handler->def->caps, ceiling,
+                                 &handler->caps, &c->err);
     }
+    nx_caps_free(&room);
     return rc;
 }
 

@@ -12,6 +12,8 @@
 
 #include "base/error.h"
 #include "base/span.h"
+#include "kernel/auth.h"
+#include "kernel/origins.h"
 #include "kernel/runtime.h"
 
 struct nx_http;
@@ -23,6 +25,9 @@ struct nx_http_config {
     uint32_t body_limit_bytes;
     uint32_t max_clients; // connections; lowered to what the descriptor limit allows
     uint32_t max_panels;  // shown in listings
+    // Borrowed until the server is gone.
+    struct nx_auth *auth;             // NULL: requests need no token
+    const struct nx_origins *origins; // pages that may come from elsewhere; NULL: none
 };
 
 // Binds the address without accepting yet. `runtime` and `loop` are borrowed until nx_http_stop has

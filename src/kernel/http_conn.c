@@ -51,6 +51,7 @@ static void on_closed(uv_handle_t *handle) {
     free(conn->unsent);
     conn->unsent = NULL;
     conn->unsent_len = 0;
+    nx_identity_unref(conn->identity);
     nx_http_conn_account(conn);
     TAILQ_REMOVE(&http->conns, conn, link);
     http->conn_count--;
@@ -143,6 +144,10 @@ static void begin_request(struct nx_http_conn *conn, const struct nx_http_head *
     conn->is_head = head->method == NX_HTTP_HEAD;
     conn->respond_async = head->respond_async;
     conn->route = NX_ROUTE_ANY;
+    conn->allowed_origin =
+        nx_origins_match(conn->http->config.origins, head->headers[NX_HEADER_ORIGIN]);
+    nx_identity_unref(conn->identity);
+    conn->identity = NULL;
     conn->started_ns = nx_log_enabled(NX_LOG_DEBUG) ? nx_clock_monotonic_ns() : 0;
 }
 

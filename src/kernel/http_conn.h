@@ -6,6 +6,7 @@
 //   http_conn.c      a connection: bytes in, requests out, what to do between
 //   http_reply.c     replies, errors, writing
 //   http_dispatch.c  whether a request is admitted, and who answers it
+//   http_auth.c      whose request it is, and whether that is enough
 //   http_panels.c    the handlers of /panels…; http_create.c, http_trigger.c, http_health.c theirs
 //   http_parse.c, http_route.c   pure functions over bytes
 //
@@ -66,6 +67,8 @@ struct nx_http_conn {
     uint64_t deadline_ms; // of the loop's clock; 0: none
     uint64_t started_ns;  // when the request at work was complete; 0 unless requests are logged
     enum nx_http_route route;
+    const char *allowed_origin;   // its page may read the reply: Access-Control-Allow-Origin
+    struct nx_identity *identity; // owned reference: its bearer; NULL where no token is asked for
     TAILQ_ENTRY(nx_http_conn) resume_link;
 
     struct nx_buf in;             // received and not yet used
@@ -94,6 +97,12 @@ struct nx_http_processes {
     int seccomp, no_new_privs; // of a worker, as the kernel reports them; -1: unknown
 };
 
+// Refused requests, logged within bounds: whoever is refused can be so as often as they like.
+struct nx_http_refusals {
+    uint64_t since_ms; // of the loop's clock: when the second began
+    uint32_t logged, dropped;
+};
+
 struct nx_http {
     uv_loop_t *loop;
     struct nx_runtime *runtime;   // NULL once it is gone
@@ -113,6 +122,7 @@ struct nx_http {
     uint64_t request_seed, request_count; // for generated request ids
     struct nx_buf out;                    // the reply being made: head room, then its body
     struct nx_http_processes processes;
+    struct nx_http_refusals refusals;
     char date[32];
 
     // Stopping.
@@ -163,6 +173,7 @@ struct nx_http_reply {
     const char *content_type; // NULL: application/json
     const char *location, *etag, *allow;
     bool preference_applied; // Preference-Applied: respond-async
+    bool preflight;          // what a page may send, if it may at all
     uint32_t retry_after_s;
 };
 
@@ -191,6 +202,8 @@ void nx_http_fail_error(struct nx_http_conn *conn, const struct nx_error *err,
 // Whether the request whose head is complete may go on to its body. False: it was answered.
 bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
                    const struct nx_http_match *match);
+// The same for the token alone: takes the bearer's identity, or answers 401 or 403.
+bool nx_http_authorize(struct nx_http_conn *conn, const struct nx_http_head *head);
 // Hands a whole request to its handler.
 void nx_http_dispatch(const struct nx_http_request *request);
 

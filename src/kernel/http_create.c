@@ -143,7 +143,11 @@ void nx_http_create_panel(const struct nx_http_request *request) {
     struct nx_http_wait *wait = body_acceptable(request) ? nx_http_wait_begin(conn) : NULL;
     if (!wait)
         return;
-    struct nx_panel_request panel = {.source = request->body};
+    const struct nx_identity *creator = conn->identity;
+    struct nx_panel_request panel = {
+        .source = request->body,
+        .ceiling = creator && creator->limits_grants ? &creator->grants : NULL,
+    };
     struct nx_error err = {0};
     if (nx_runtime_create_panel(conn->http->runtime, &panel, on_created, wait, &err)) {
         nx_http_wait_end(wait);

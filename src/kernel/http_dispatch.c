@@ -54,8 +54,10 @@ static bool origin_acceptable(const struct nx_http *http, struct nx_span origin)
                       nx_span_of(http->ws_url + 2, http->ws_url_len - 2));
 }
 
+// Tells what there is, to everybody: a browser asks without the token that the page will send.
 static void answer_options(struct nx_http_conn *conn) {
-    struct nx_http_reply reply = {.status = 204, .allow = nx_http_route_allow(conn->route)};
+    struct nx_http_reply reply = {
+        .status = 204, .allow = nx_http_route_allow(conn->route), .preflight = true};
     nx_http_body(conn->http);
     nx_http_send(conn, &reply);
 }
@@ -71,8 +73,11 @@ bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
     else if (!nx_http_route_takes(match->route, head->method))
         nx_http_fail(conn, 405, "METHOD_NOT_ALLOWED", "this resource takes %s",
                      nx_http_route_allow(match->route));
-    else if (changes && !origin_acceptable(conn->http, head->headers[NX_HEADER_ORIGIN]))
+    else if (changes && !conn->allowed_origin &&
+             !origin_acceptable(conn->http, head->headers[NX_HEADER_ORIGIN]))
         nx_http_fail(conn, 403, "FORBIDDEN", "requests from pages of this origin are not accepted");
+    else if (!nx_http_authorize(conn, head))
+        return false;
     else if (head->content_length > limit)
         nx_http_fail(conn, 413, "RESOURCE_LIMIT", "the body is larger than %u bytes", limit);
     else if (head->method == NX_HTTP_POST && !media_type_acceptable(match->route, head))

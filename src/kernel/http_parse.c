@@ -39,6 +39,7 @@ static const struct {
     [NX_HEADER_EXPECT] = {NAME("expect")},
     [NX_HEADER_ORIGIN] = {NAME("origin")},
     [NX_HEADER_X_REQUEST_ID] = {NAME("x-request-id")},
+    [NX_HEADER_AUTHORIZATION] = {NAME("authorization")},
     [NX_HEADER_CONNECTION] = {NAME("connection")},
     [NX_HEADER_PREFER] = {NAME("prefer")},
     [NX_HEADER_IF_NONE_MATCH] = {NAME("if-none-match")},

@@ -23,6 +23,7 @@ static const struct {
     {204, "No Content"},
     {304, "Not Modified"},
     {400, "Bad Request"},
+    {401, "Unauthorized"},
     {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
@@ -101,6 +102,23 @@ static void put_status(struct head *head, int status) {
     PUT(head, "\r\n");
 }
 
+// For pages of other origins that may use the server. Without Access-Control-Allow-Credentials:
+// tokens are sent by pages that have them, never added by the browser.
+static void put_cors(struct head *head, const struct nx_http_conn *conn, bool preflight) {
+    put_header(head, "Access-Control-Allow-Origin: ", conn->allowed_origin);
+    put_header(head, "Vary: ", "Origin");
+    if (!preflight) {
+        put_header(head, "Access-Control-Expose-Headers: ",
+                   "ETag, Location, Preference-Applied, Retry-After, X-Request-Id");
+        return;
+    }
+    put_header(head, "Access-Control-Allow-Methods: ", nx_http_route_allow(conn->route));
+    put_header(head, "Access-Control-Allow-Headers: ",
+               "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, traceparent, "
+               "X-Request-Id");
+    put_header(head, "Access-Control-Max-Age: ", "600");
+}
+
 static bool has_body(int status) {
     return status != 204 && status != 304;
 }
@@ -124,6 +142,9 @@ static void make_head(const struct nx_http_conn *conn, const struct nx_http_repl
     put_header(head, "Location: ", reply->location);
     put_header(head, "ETag: ", reply->etag);
     put_header(head, "Allow: ", reply->allow);
+    put_header(head, "WWW-Authenticate: ", reply->status == 401 ? "Bearer" : NULL);
+    if (conn->allowed_origin)
+        put_cors(head, conn, reply->preflight);
     if (reply->preference_applied)
         PUT(head, "Preference-Applied: respond-async\r\n");
     if (reply->retry_after_s) {
@@ -205,6 +226,7 @@ static void log_request(const struct nx_http_conn *conn, int status) {
            NX_LOG_FIELDS(NX_LOG_STR("requestId", id),
                          NX_LOG_STR("route", nx_http_route_pattern(conn->route)),
                          NX_LOG_INT("status", status),
+                         NX_LOG_STR("subject", conn->identity ? conn->identity->subject : ""),
                          NX_LOG_INT("durationMs", conn->started_ns ? us / 1000 : 0)));
 }
 

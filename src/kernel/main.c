@@ -16,12 +16,13 @@ struct verb {
 };
 
 static char serve_name[] = "nexus serve", run_name[] = "nexus run", check_name[] = "nexus check",
-            version_name[] = "nexus version";
+            token_name[] = "nexus token", version_name[] = "nexus version";
 
 static const struct verb verbs[] = {
     {"serve", serve_name, nx_cmd_serve, "run the server"},
     {"run", run_name, nx_cmd_run, "run one tool of a panel once and print its result"},
     {"check", check_name, nx_cmd_check, "validate panels; suggest their capabilities"},
+    {"token", token_name, nx_cmd_token, "make a token for the server"},
     {"version", version_name, nx_cmd_version, "print the versions of everything built in"},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };

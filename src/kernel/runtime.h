@@ -42,6 +42,7 @@ struct nx_runtime;
 struct nx_panel;
 struct nx_trigger;
 struct nx_ext_registry;
+struct nx_policy;
 
 // ---- Life cycle
 // ----------------------------------------------------------------------------------
@@ -53,6 +54,9 @@ struct nx_runtime_config {
     uint32_t max_panels;
     uint32_t max_queue; // triggers waiting for their turn, per panel; see NX_QUEUE_PANELS_FACTOR
     size_t max_cache_bytes; // bytecode kept in memory
+    // What every panel may be granted at most, by its kind; NULL: what it declares. Borrowed until
+    // the runtime is gone; may be reloaded meanwhile.
+    const struct nx_policy *policy;
 };
 
 // Every field at its documented default (one worker; the server sets more).
@@ -86,7 +90,7 @@ struct nx_ext_registry *nx_runtime_extensions(struct nx_runtime *rt);
 struct nx_panel_request {
     struct nx_span id;     // empty: the id in the source, else a generated one
     struct nx_span source; // NXML or JSON text (chosen by its first character)
-    // What may be granted at most (server policy ∩ the creator's token); NULL: anything. Copied.
+    // What the creator's token may grant, beside the runtime's policy; NULL: anything. Copied.
     // Names of extensions here are their real names, not a panel's aliases.
     const struct nx_cap_set *ceiling;
     // Replaces every declaration in the panel when not NULL (`nexus run --grant`). Copied.

@@ -24,7 +24,7 @@ def run(*arguments, **env):
 # ---- Settings ----------------------------------------------------------------------------------------
 
 def test_every_bad_setting_is_listed():
-    result = run(HTTP_PORT="99999", AUTH_ENABLED="true", NEXUS_FOO="1", HOST="0.0.0.0", WORKERS="many")
+    result = run(HTTP_PORT="99999", AUTH_ENABLED="true", NEXUS_FOO="1", HOST="here", WORKERS="many")
     assert result.returncode == 2
     lines = result.stderr.splitlines()
     assert len(lines) == 5

@@ -132,7 +132,9 @@ static void refused_alone(void **state) {
         "ALLOW_INSECURE=1",
         "AUTH_ENABLED=true",
         "AUTH_ENABLED=1",
-        "POLICY_FILE=/etc/policy.json",
+        "JWT_ALG=none",
+        "JWT_ALG=hs256",
+        "JWT_ALG=HS512",
         "WORKSPACE_ID=w",
         "NEXUS_HTTP_PORT=3000",
         "NEXUS_ANYTHING=",
@@ -159,7 +161,7 @@ static void refused_alone(void **state) {
 static void every_problem_is_listed(void **state) {
     (void)state;
     struct loaded l;
-    load(&l, (const char *const[]){"WORKERS=x", "NEXUS_A=1", "HOST=0.0.0.0", "AUTH_ENABLED=true",
+    load(&l, (const char *const[]){"WORKERS=x", "NEXUS_A=1", "HOST=here", "AUTH_ENABLED=true",
                                    "BODY_LIMIT=", NULL});
     assert_int_equal(l.rc, NX_E_INVALID);
     assert_int_equal(line_count(&l.problems), 4);
@@ -176,6 +178,59 @@ static void insecure_has_to_be_said(void **state) {
     assert_int_equal(l.rc, 0);
     assert_true(nx_config_is_loopback(l.config.host));
     unload(&l);
+}
+
+// How many lines `environment` is a problem for; each of them starts with one of its names.
+static size_t problem_count(const char *const *environment) {
+    struct loaded l;
+    load(&l, environment);
+    size_t count = line_count(&l.problems);
+    assert_true((l.rc == 0) == (count == 0));
+    assert_true(!count || !strstr(l.problems.data, "hush"));
+    unload(&l);
+    return count;
+}
+
+static void the_key_of_the_algorithm_and_no_other(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings[5];
+        size_t problems;
+    } cases[] = {
+        {{"JWT_SECRET_FILE=s"}, 0},
+        {{"JWT_SECRET=hush", "JWT_ALG=HS256"}, 0},
+        {{"JWT_ALG=RS256", "JWT_PUBLIC_KEY_FILE=k"}, 0},
+        {{"JWT_ALG=ES256", "JWT_PUBLIC_KEY_FILE=k"}, 0},
+        {{"JWT_ALG=EdDSA", "JWT_PUBLIC_KEY_FILE=k", "JWT_ISSUER=i", "JWT_AUDIENCE=a"}, 0},
+        {{"WORKSPACE_ID=w", "JWT_SECRET_FILE=s", "HOST=0.0.0.0"}, 0},
+        {{"JWT_SECRET=hush", "JWT_SECRET_FILE=s"}, 1},
+        {{"JWT_SECRET=hush", "JWT_PUBLIC_KEY_FILE=k"}, 1},
+        {{"JWT_ALG=RS256"}, 1},
+        {{"JWT_ALG=RS256", "JWT_PUBLIC_KEY_FILE=k", "JWT_SECRET=hush"}, 1},
+        {{"JWT_ALG=ES256", "JWT_PUBLIC_KEY_FILE=k", "JWT_SECRET_FILE=s"}, 1},
+        {{"JWT_ALG=EdDSA", "JWT_SECRET=hush"}, 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *environment[7] = {"AUTH_ENABLED=true"};
+        memcpy(environment + 1, cases[i].settings, sizeof cases[i].settings);
+        if (problem_count(environment) != cases[i].problems)
+            fail_msg("%s, %s", cases[i].settings[0], cases[i].settings[1]);
+    }
+}
+
+static void token_settings_alone(void **state) {
+    (void)state;
+    struct nx_config config;
+    struct nx_buf problems;
+    nx_buf_init(&problems, NX_MAX_CONFIG_PROBLEM_BYTES);
+    const char *const fine[] = {"HTTP_PORT=many", "JWT_SECRET=s", "WORKSPACE_ID=w", NULL};
+    assert_int_equal(nx_config_load_tokens(&config, fine, &problems), 0);
+    assert_string_equal(config.jwt_secret, "s");
+    assert_string_equal(config.workspace_id, "w");
+    const char *const wrong[] = {"JWT_SECRET=s", "JWT_SECRET_FILE=f", "JWT_ALG=x", NULL};
+    assert_int_equal(nx_config_load_tokens(&config, wrong, &problems), NX_E_INVALID);
+    assert_int_equal(line_count(&problems), 2);
+    nx_buf_free(&problems);
 }
 
 static void loopback(void **state) {
@@ -223,6 +278,8 @@ int main(void) {
         cmocka_unit_test(refused_alone),
         cmocka_unit_test(every_problem_is_listed),
         cmocka_unit_test(insecure_has_to_be_said),
+        cmocka_unit_test(the_key_of_the_algorithm_and_no_other),
+        cmocka_unit_test(token_settings_alone),
         cmocka_unit_test(loopback),
         cmocka_unit_test(notes_name_the_setting_and_not_its_value),
         cmocka_unit_test(budget_bounds_instances),
