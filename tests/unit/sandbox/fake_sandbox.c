@@ -79,10 +79,12 @@ struct slot {
     size_t len;
 };
 static struct slot slots[NX_WIRE_CODE_SLOTS];
+static size_t code_bytes;
 static bool said_slow; // and GO has not come
 static bool dropping;  // as an honest worker does in that time
 
-static void echo(int channel, uint32_t id, struct nx_span frame) {
+// A DONE segment without any effect.
+static void send_done(int channel, uint32_t id, struct nx_span json) {
     struct nx_buf out;
     nx_buf_init(&out, NX_MAX_FRAME_BYTES);
     nx_wire_put_u8(&out, 0); // DONE
@@ -92,17 +94,34 @@ static void echo(int channel, uint32_t id, struct nx_span frame) {
     for (int i = 0; i < NX_HOST_CALL_COUNT + 6; i++) { // no host calls, no effects
         nx_wire_put_u32(&out, 0);
     }
-    nx_wire_put_u32(&out, (uint32_t)(2 * frame.len + 2));
-    nx_buf_append_char(&out, '"');
-    for (size_t i = 0; i < frame.len; i++) {
-        nx_buf_printf(&out, "%02x", (unsigned char)frame.data[i]);
-    }
-    nx_buf_append_char(&out, '"');
+    nx_wire_put_bytes(&out, json);
     if (out.failed != 0) {
-        complain("nothing that can be echoed");
+        complain("too much to return");
     }
     send_frame(channel, NX_FRAME_SEGMENT, id, nx_buf_span(&out), -1);
     nx_buf_free(&out);
+}
+
+static void echo(int channel, uint32_t id, struct nx_span frame) {
+    struct nx_buf hex;
+    nx_buf_init(&hex, NX_MAX_FRAME_BYTES);
+    nx_buf_append_char(&hex, '"');
+    for (size_t i = 0; i < frame.len; i++) {
+        nx_buf_printf(&hex, "%02x", (unsigned char)frame.data[i]);
+    }
+    nx_buf_append_char(&hex, '"');
+    send_done(channel, id, nx_buf_span(&hex));
+    nx_buf_free(&hex);
+}
+
+static void count_suspended(int channel, uint32_t id) {
+    char text[16];
+    unsigned count = 0;
+    for (const struct execution *exec = executions; exec != NULL; exec = exec->next) {
+        count++;
+    }
+    snprintf(text, sizeof(text), "%u", count);
+    send_done(channel, id, nx_span_str(text));
 }
 
 static void send_forged(int channel, uint32_t id, struct nx_wire_reader *r, bool with_fd) {
@@ -175,6 +194,9 @@ static bool obey(int channel, uint32_t id, struct nx_wire_reader *r, struct nx_s
             send_frame(channel, NX_FRAME_SLOW, 0, (struct nx_span){0}, -1);
             said_slow = dropping = true;
             break;
+        case FAKE_COUNT:
+            count_suspended(channel, id);
+            break;
         case FAKE_WAIT:
             return false;
         case FAKE_IGNORE:
@@ -230,6 +252,7 @@ static void unload(uint32_t slot) {
     if (slot >= NX_WIRE_CODE_SLOTS) {
         complain("a slot out of range");
     }
+    code_bytes -= slots[slot].len;
     free(slots[slot].program);
     slots[slot] = (struct slot){0};
 }
@@ -245,6 +268,10 @@ static void load(uint32_t slot, struct nx_span payload) {
     }
     if (program.len != 0) {
         memcpy(slots[slot].program, program.data, program.len);
+    }
+    code_bytes += program.len;
+    if (code_bytes > NX_MAX_WORKER_CODE_BYTES) {
+        complain("more code than a worker is to keep");
     }
 }
 

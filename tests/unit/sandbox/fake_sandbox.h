@@ -16,6 +16,7 @@ enum fake_order {
     FAKE_PIECES,    // bytes payload: sends a SEGMENT frame byte by byte
     FAKE_ECHO,      // sends a DONE segment that returns the frame being answered, in hexadecimal
     FAKE_SLOW,      // says SLOW, and from then on drops what wire.h says until GO
+    FAKE_COUNT,     // sends a DONE segment that returns how many executions it holds suspended
     FAKE_WAIT,      // goes on with the execution's next frame
     FAKE_IGNORE,    // bytes: nothing
     FAKE_SLEEP,     // u32 milliseconds

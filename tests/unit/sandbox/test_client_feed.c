@@ -81,6 +81,29 @@ static void unreadable_state_never_leaves_the_kernel(void **unused) {
     nx_code_unref(echo_resume);
 }
 
+// Running time is one budget for all segments: what the first used is gone from the second's.
+static void time_used_is_not_given_again(void **unused) {
+    (void)unused;
+    struct nx_buf *program = program_new();
+    program_segment(program, &one_call); // ran 5 microseconds, it says
+    program_order(program, FAKE_ECHO);
+    struct nx_code *code = code_of_program(program);
+    struct run run;
+    run_start(&run, code, &(struct run_options){.caps = "ext:e"});
+    run_wait(&run, 1);
+    run_resume(&run, 1, "null");
+    run_wait(&run, 2);
+    const uint32_t left_us = NX_DEFAULT_TIMEOUT_MS * 1000 - 5;
+    char expected[32] = "done \"";
+    for (int i = 0; i < 4; i++) { // the RESUME frame begins with it
+        const unsigned char byte = ((const unsigned char *)&left_us)[i];
+        snprintf(expected + strlen(expected), 3, "%02x", byte);
+    }
+    assert_memory_equal(run_text(&run), expected, strlen(expected));
+    run_free(&run);
+    nx_code_unref(code);
+}
+
 // ---- warm code
 // --------------------------------------------------------------------------------------
 
@@ -146,6 +169,7 @@ static void more_code_than_a_worker_keeps(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(unreadable_state_never_leaves_the_kernel, setup, teardown),
+        cmocka_unit_test_setup_teardown(time_used_is_not_given_again, setup, teardown),
         cmocka_unit_test_setup_teardown(more_handlers_than_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(more_code_than_a_worker_keeps, setup, teardown),
     };

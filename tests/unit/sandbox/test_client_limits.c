@@ -75,6 +75,30 @@ static void limits_hold_against_the_worker(void **unused) {
         &limits, "suspended\ncall 1 e.m=[   ]");
 }
 
+static void figures_are_possible(void **unused) {
+    (void)unused;
+    const uint64_t limit = FAKE_MEMORY_BYTES(FAKE_GOOD);
+    const struct check checks[] = {
+        {.name = "a peak over the memory there is",
+         .forged = {.memory = limit + 1},
+         .control = {.json = "1", .memory = limit},
+         .expected = "done 1"},
+        {.name = "more memory in use than there is",
+         .forged = {.memory = limit + 2},
+         .control = {.json = "1", .memory = limit},
+         .expected = "done 1"},
+        {.name = "more host calls than the limit",
+         .forged = {.host_calls = NX_DEFAULT_MAX_HOST_CALLS / NX_HOST_CALL_COUNT + 1},
+         .control = {.json = "1", .host_calls = NX_DEFAULT_MAX_HOST_CALLS / NX_HOST_CALL_COUNT},
+         .expected = "done 1"},
+        {.name = "host calls whose sum would wrap",
+         .forged = {.host_calls = UINT32_MAX / NX_HOST_CALL_COUNT + 1},
+         .control = {.json = "1"},
+         .expected = "done 1"},
+    };
+    RUN_CHECKS(checks);
+}
+
 // A program of two segments: the execution suspends with one call, and is resumed.
 static struct nx_code *two_segments(const struct forged *first, const struct forged *second) {
     struct nx_buf *program = program_new();
@@ -167,23 +191,21 @@ static void later_segments_are_checked_as_the_first(void **unused) {
 // What a failed segment did is not reported, even if the worker sends it.
 static void a_failed_segment_has_no_effects(void **unused) {
     (void)unused;
-    static const struct forged forged = {
-        .status = NX_SEGMENT_ERROR,
-        .code = NX_RESULT_EXECUTION_ERROR,
-        .message = "boom",
-        .items = {{.kind = 's', .a = "k", .b = "1"},
-                  {.kind = 'e', .a = "x"},
-                  {.kind = 'v', .a = "focus", .b = "i", .c = "{}"},
-                  {.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"}}};
-    struct nx_code *code = code_of_segment(&forged);
+    static const struct item effects[] = {{.kind = 's', .a = "k", .b = "1"},
+                                          {.kind = 'e', .a = "x"},
+                                          {.kind = 'v', .a = "focus", .b = "i", .c = "{}"},
+                                          {.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"}};
+    struct nx_code *code;
     struct run run;
-    run_start(&run, code,
-              &(struct run_options){.caps = "state:write:* events:emit:* view:update:* ext:*"});
-    run_wait(&run, 1);
-    assert_null(strchr(run_text(&run), '\n'));
-    assert_int_equal(run.status, NX_SEGMENT_ERROR);
-    run_free(&run);
-    nx_code_unref(code);
+    for (size_t i = 0; i < sizeof(effects) / sizeof(effects[0]); i++) {
+        code = code_of_segment(&(struct forged){.status = NX_SEGMENT_ERROR,
+                                                .code = NX_RESULT_EXECUTION_ERROR,
+                                                .message = "boom",
+                                                .items = {effects[i]}});
+        expect_killed(
+            code, &(struct run_options){.caps = "state:write:* events:emit:* view:update:* ext:*"});
+        nx_code_unref(code);
+    }
 
     // The control: logs and denials of a failed segment are.
     static const struct forged honest = {
@@ -210,6 +232,7 @@ static void a_failed_segment_has_no_effects(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limits_hold_against_the_worker),
+        cmocka_unit_test(figures_are_possible),
         cmocka_unit_test(limits_hold_over_all_segments),
         cmocka_unit_test(later_segments_are_checked_as_the_first),
         cmocka_unit_test(a_failed_segment_has_no_effects),

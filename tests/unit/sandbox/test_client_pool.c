@@ -172,6 +172,37 @@ static void death_fails_what_it_held_suspended(void **unused) {
     nx_code_unref(sleeper);
 }
 
+// Of the suspended executions of a worker that dies, none is forgotten, whether its resume is on
+// its way, waits, or was not asked for.
+static void death_fails_resumes_on_their_way(void **unused) {
+    (void)unused;
+    struct nx_code *sleeper = suspends(), *deadly = ends_with(20, FAKE_SIGNAL);
+    struct run asleep[3], killer;
+    for (size_t i = 0; i < 3; i++) {
+        run_start(&asleep[i], sleeper, &(struct run_options){.caps = "ext:e"});
+        run_wait(&asleep[i], 1);
+    }
+    run_start(&killer, deadly, NULL);
+    loop_for(5);
+    run_resume(&asleep[0], 1, "null");
+    loop_for(5); // that one is sent, behind the killer
+    assert_int_equal(pool_stats().running, 2);
+    const struct nx_sandbox_stats stats = pool_stats();
+    run_resume(&asleep[1], 1, "null");
+    run_wait(&killer, 1);
+    for (size_t i = 0; i < 3; i++) {
+        run_wait(&asleep[i], 2);
+        assert_string_equal(run_text(&asleep[i]), "error INTERNAL_ERROR");
+        run_free(&asleep[i]);
+    }
+    pool_settle(1);
+    assert_int_equal(pool_stats().suspended, 0);
+    assert_int_equal(pool_stats().worker_restarts, stats.worker_restarts + 1);
+    run_free(&killer);
+    nx_code_unref(sleeper);
+    nx_code_unref(deadly);
+}
+
 // Its channel stays open in a child of its own: the watchdog notices.
 static void a_worker_that_leaves_a_child_behind(void **unused) {
     (void)unused;
@@ -258,6 +289,7 @@ static void a_worker_that_does_not_read_blocks_nobody(void **unused) {
         run_start(&others[i], good, &(struct run_options){.args = args});
     }
     loop_for(5);
+    assert_in_range(pool_stats().running, 2, 4); // beyond that it would only fill our memory
     assert_true(nx_clock_monotonic_ns() - start_ns < 800u * 1000000);
     run_wait(&victim, 1);
     assert_string_equal(run_text(&victim), "error TIMEOUT");
@@ -266,6 +298,28 @@ static void a_worker_that_does_not_read_blocks_nobody(void **unused) {
     nx_code_unref(good);
     nx_code_unref(hangs);
     free(args);
+}
+
+// A worker gets no more ahead of its answers than it can be given back cheaply.
+static void what_is_sent_ahead_is_bounded(void **unused) {
+    (void)unused;
+    struct nx_code *good = quick(0), *busy = quick(60);
+    struct run hog, others[2 * NX_MAX_IN_FLIGHT - 1];
+    run_start(&hog, busy, NULL);
+    for (size_t i = 0; i < 2 * NX_MAX_IN_FLIGHT - 1; i++) {
+        run_start(&others[i], good, NULL);
+    }
+    loop_for(20);
+    assert_int_equal(pool_stats().running, NX_MAX_IN_FLIGHT);
+    assert_int_equal(pool_stats().waiting, NX_MAX_IN_FLIGHT);
+    for (size_t i = 0; i < 2 * NX_MAX_IN_FLIGHT - 1; i++) {
+        run_wait(&others[i], 1);
+        run_free(&others[i]);
+    }
+    assert_int_equal(hog.segments, 1);
+    run_free(&hog);
+    nx_code_unref(good);
+    nx_code_unref(busy);
 }
 
 // ---- slowness
@@ -422,10 +476,12 @@ int main(void) {
         CASE(an_answer_before_the_death_counts, one),
         CASE(serial_killers_do_not_drag_others_along, one),
         CASE(death_fails_what_it_held_suspended, two),
+        CASE(death_fails_resumes_on_their_way, one),
         CASE(a_worker_that_leaves_a_child_behind, one),
         CASE(the_watchdog_kills_what_hangs, one),
         CASE(half_an_answer_is_a_timeout, one),
         CASE(a_worker_that_does_not_read_blocks_nobody, one),
+        CASE(what_is_sent_ahead_is_bounded, one),
         CASE(a_slow_one_holds_nobody_up, two),
         CASE(slow_ones_everywhere_only_delay, two),
         CASE(lying_about_slow_kills, two),
