@@ -36,7 +36,7 @@ static void on_lingered(uv_timer_t *timer) {
 // Takes the call off the wire and gives its turn back: at once, or when nothing of it can still be
 // at work.
 static void leave(struct nx_ext_http_call *call) {
-    bool looking_up = call->easy && !call->looked_up;
+    bool looking_up = call->easy && call->looking_up;
     nx_ext_http_hop_stop(call);
     if (!looking_up) {
         release(call);
@@ -110,7 +110,9 @@ static int follow(struct nx_ext_http_call *call, long status, const char *locati
 void nx_ext_http_hop_done(struct nx_ext_http_call *call, CURLcode code) {
     long status = 0;
     char *location = NULL;
-    call->looked_up = true; // one way or the other, and no thread is left
+    // Only running out of time leaves the thread that looks up the name at work.
+    if (code != CURLE_OPERATION_TIMEDOUT)
+        call->looking_up = false;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(call->easy, CURLINFO_REDIRECT_URL, &location);
     if (code) {

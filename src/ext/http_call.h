@@ -48,7 +48,7 @@ struct nx_ext_http_call {
     // Of the current hop:
     CURL *easy;
     struct curl_slist *sent; // headers, also those of the runtime
-    bool looked_up;          // the name's addresses are there
+    bool looking_up;         // a thread may be at work on the host's name
     unsigned sockets;        // made
     const char *refused;     // why an address was refused, see nx_egress_refusal
     char detail[CURL_ERROR_SIZE];

@@ -11,12 +11,20 @@
 // ---- What libcurl asks
 // -------------------------------------------------------------------------------
 
+static int on_lookup(void *state, void *reserved, void *user) {
+    struct nx_ext_http_call *call = user;
+    (void)state;
+    (void)reserved;
+    call->looking_up = true;
+    return 0;
+}
+
 // Judges an address before anything is sent to it; what is refused never becomes a socket. libcurl
 // goes on to the name's next address.
 static curl_socket_t on_open_socket(void *user, curlsocktype purpose,
                                     struct curl_sockaddr *address) {
     struct nx_ext_http_call *call = user;
-    call->looked_up = true;
+    call->looking_up = false;
     const char *why =
         purpose == CURLSOCKTYPE_IPCXN
             ? nx_egress_judge(&call->http->exceptions, &address->addr, address->addrlen)
@@ -39,7 +47,7 @@ static int on_before_request(void *user, char *peer, char *local, int peer_port,
     struct nx_ext_http_call *call = user;
     (void)local;
     (void)local_port;
-    call->looked_up = true;
+    call->looking_up = false;
     call->refused = nx_egress_judge_text(&call->http->exceptions, peer, (uint16_t)peer_port);
     return call->refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
@@ -93,7 +101,11 @@ static CURLcode set_isolation(CURL *easy) {
 
 static CURLcode set_security(CURL *easy, struct nx_ext_http_call *call) {
     const char *ca_file = call->http->ca_file;
-    CURLcode rc = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    CURLcode rc = curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, on_lookup);
+    if (rc == CURLE_OK)
+        rc = curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, call);
+    if (rc == CURLE_OK)
+        rc = curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     if (rc == CURLE_OK)
         rc = curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
     if (rc == CURLE_OK)
@@ -209,7 +221,7 @@ static int set_up(struct nx_ext_http_call *call, struct nx_error *err) {
 }
 
 int nx_ext_http_hop_start(struct nx_ext_http_call *call, struct nx_error *err) {
-    call->looked_up = false;
+    call->looking_up = false;
     call->sockets = 0;
     call->refused = NULL;
     call->detail[0] = '\0';

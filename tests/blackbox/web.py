@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Web servers on loopback for the tests of the http extension, well-behaved and otherwise."""
+"""Web servers on loopback for the tests of the http extension, well-behaved and otherwise, and a
+runtime with a panel that calls them.
+
+Loopback is what handlers may not reach: the servers that stand for the Internet are named to the
+runtime by their exact address and port, and one more, `inside`, is not.
+"""
 import gzip
 import http.server
 import json
@@ -9,6 +14,10 @@ import subprocess
 import threading
 import time
 import urllib.parse
+
+import pytest
+
+from conftest import Server
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -172,3 +181,106 @@ def make_certificates(folder):
     openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial",
             "-out", site, "-days", "2", "-extfile", extra)
     return ca, (site, key)
+
+
+# ---- The runtime
+
+PANEL = """<NexusPanel id="%s">
+  <Logic>
+    <Extension name="http"/>
+    <Tool name="call">
+      <Capabilities><Capability type="ext" scope="http"/></Capabilities>
+      <Handler>
+        try {
+          return await $ext.http[$args.method](...$args.call);
+        } catch (e) {
+          return { error: e.message, code: e.code };
+        }
+      </Handler>
+    </Tool>
+    <Tool name="all">
+      <Capabilities><Capability type="ext" scope="http"/></Capabilities>
+      <Handler>
+        const results = await Promise.allSettled($args.urls.map(url => $ext.http.get(url)));
+        return results.map(r => r.status === 'fulfilled' ? r.value.data : r.reason.message);
+      </Handler>
+    </Tool>
+    <Tool name="ungranted">
+      <Handler>return await $ext.http.get($args.url);</Handler>
+    </Tool>
+  </Logic>
+</NexusPanel>
+"""
+
+
+class Client:
+    """A server with the panel on it."""
+
+    def __init__(self, allow=(), domains="*", panel="web", **env):
+        env = {"HTTP_ALLOWED_DOMAINS": domains, **env}
+        if allow:
+            env["HTTP_EXT_ALLOW_ADDRESSES"] = ",".join(web.address for web in allow)
+        self.server = Server(env=env)
+        self.add_panel(panel)
+
+    def add_panel(self, panel):
+        assert self.server.create(PANEL % panel).status_code == 201
+
+    def call(self, method, *arguments, panel="web", **options):
+        result = self.server.trigger(panel, "call", {"method": method, "call": arguments},
+                                     **options).json()
+        assert result["status"] == "success", result
+        return result["returnValue"]
+
+    def get(self, url, **options):
+        return self.call("get", url, options)
+
+    def error(self, method, *arguments):
+        value = self.call(method, *arguments)
+        assert value.get("code") == "EXTENSION_ERROR", value
+        return value["error"]
+
+    def all(self, urls, panel="web"):
+        result = self.server.trigger(panel, "all", {"urls": urls}, timeout=60).json()
+        assert result["status"] == "success", result
+        return result["returnValue"]
+
+
+@pytest.fixture(scope="module")
+def webs():
+    opened = [Web(), Web(), Web()]
+    yield opened
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def web(webs):
+    webs[0].reset()
+    return webs[0]
+
+
+@pytest.fixture
+def other(webs):
+    webs[1].reset()
+    return webs[1]
+
+
+@pytest.fixture
+def inside(webs):
+    """Reachable for the machine, not for handlers."""
+    webs[2].reset()
+    return webs[2]
+
+
+@pytest.fixture
+def start_client():
+    started = []
+
+    def start_one(*arguments, **options):
+        started.append(Client(*arguments, **options))
+        return started[-1]
+    yield start_one
+    for one in started:
+        if one.server.process.poll() is None:
+            one.server.stop_cleanly()

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The http extension under load and against servers that mean harm: time, sizes, turns, TLS, ends."""
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import NEXUS
+from web import (PANEL, Client, Web, inside, make_certificates, other, start_client,  # noqa: F401
+                 web, webs)
+
+
+@pytest.fixture(scope="module")
+def module_client(webs):  # noqa: F811
+    one = Client(allow=webs[:2], HTTP_TIMEOUT="1500", HTTP_MAX_RESPONSE_KB="64")
+    yield one
+    one.server.stop_cleanly()
+
+
+@pytest.fixture
+def client(module_client):
+    return module_client
+
+
+def timed(call):
+    start = time.monotonic()
+    value = call()
+    return value, time.monotonic() - start
+
+
+# ---- Time --------------------------------------------------------------------------------------------
+
+def test_time_limits(client, web):
+    assert client.get(web.url("/slow", ms=300))["data"] == "late"
+    error, seconds = timed(lambda: client.error("get", web.url("/slow", ms=5000)))
+    assert "within 1500 ms" in error and 1.4 < seconds < 4
+    options = {"timeoutMs": 200}
+    error, seconds = timed(lambda: client.error("get", web.url("/slow", ms=5000), options))
+    assert "within 200 ms" in error and seconds < 1.4
+    # A handler cannot ask for more than the setting.
+    options = {"timeoutMs": 60000}
+    assert "within 1500 ms" in client.error("get", web.url("/slow", ms=5000), options)
+
+
+def test_a_drip_does_not_hold_a_call(client, web):
+    error, seconds = timed(lambda: client.error("get", web.url("/drip")))
+    assert "within 1500 ms" in error and seconds < 4
+    assert web.left.wait(10)
+
+
+def test_the_limit_is_for_all_hops(client, web):
+    slow = web.url("/slow", ms=1300)
+    assert client.get(slow)["data"] == "late"
+    hop = web.url("/redirect", to=web.url("/redirect", to=slow))
+    assert client.get(hop)["data"] == "late"
+    with socket.create_server(("127.0.0.1", 0), backlog=1):
+        pass  # closed again: nothing listens there
+    error, seconds = timed(lambda: client.error("get", web.url("/redirect", to=web.url("/drip"))))
+    assert "within 1500 ms" in error and seconds < 4
+
+
+# ---- Sizes -------------------------------------------------------------------------------------------
+
+def test_size_of_a_response(client, web):
+    result = client.get(web.url("/big", bytes=65536))
+    assert len(result["data"]) == 65536
+    assert "larger than 64 KB" in client.error("get", web.url("/big", bytes=65537))
+    error, seconds = timed(lambda: client.error("get", web.url("/endless")))
+    assert "larger than 64 KB" in error and seconds < 1.5
+    assert web.left.wait(10)
+
+
+def test_size_after_decompression(client, web):
+    result = client.get(web.url("/zip", bytes=65536))
+    assert result["data"] == "\0" * 65536
+    assert int(result["headers"]["x-compressed"]) < 1000
+    error, seconds = timed(lambda: client.error("get", web.url("/zip", bytes=50_000_000)))
+    assert "larger than 64 KB" in error and seconds < 1.5
+
+
+def test_size_of_headers(client, web):
+    assert len(client.get(web.url("/headers", count=200))["headers"]) > 200
+    assert "headers" in client.error("get", web.url("/headers", count=300))
+    assert len(client.get(web.url("/headers", count=1, size=30000))["headers"]["x-0"]) == 30000
+    assert "headers" in client.error("get", web.url("/headers", count=3, size=30000))
+    assert "headers" in client.error("get", web.url("/dripping_headers"))
+    assert "headers" in client.error("get", web.url("/interim"))
+
+
+def test_the_value_limit_holds_too(start_client, web):
+    client = start_client(allow=[web], HTTP_MAX_RESPONSE_KB="4096", MAX_VALUE_KB="16")
+    assert len(client.get(web.url("/big", bytes=10000))["data"]) == 10000
+    assert "larger than a value" in client.error("get", web.url("/big", bytes=100000))
+
+
+# ---- Servers that break the rules --------------------------------------------------------------------
+
+@pytest.mark.parametrize("answer", [
+    "", "garbage\r\n\r\n", "\0" * 100, "HTTP/1.1\r\n\r\n", "HTTP/1.1 99999 X\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+    "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx\r\n0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
+    "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",
+    "HTTP/1.1 200 OK\r\nContent-Encoding: " + "gzip," * 50 + "gzip\r\n\r\nx",
+    "HTTP/1.1 200 OK\r\nX: " + "x" * 70000 + "\r\n\r\n",
+    "HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n",
+    "HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n",
+])
+def test_broken_answers(client, web, answer):
+    assert client.error("get", web.url("/raw", bytes=answer[:60000] if "x" * 100 not in answer
+                                       else answer[:60000]))
+    assert client.get(web.url())["status"] == 200
+
+
+def test_odd_answers(client, web):
+    result = client.get(web.url("/raw", bytes="HTTP/1.0 200 Fine\r\n\r\nuntil the end"))
+    assert (result["statusText"], result["data"]) == ("Fine", "until the end")
+    result = client.get(web.url("/raw", bytes="HTTP/1.1 302 Found\r\nContent-Length: 1\r\n\r\nx"))
+    assert (result["status"], result["data"]) == (302, "x")
+    result = client.get(web.url("/raw", bytes="HTTP/1.1 200 \xff\r\n__proto__: a\r\n\r\n\xfe"))
+    assert (result["statusText"], result["data"]) == ("\ufffd", "\ufffd")
+
+
+def test_nobody_listens(client, web):
+    gone = Web()
+    gone.close()
+    client = Client(allow=[gone])
+    assert "connect" in client.error("get", gone.url()).lower()
+    client.server.stop_cleanly()
+
+
+# ---- Turns -------------------------------------------------------------------------------------------
+
+def test_turns_of_a_panel(start_client, web):
+    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="2")
+    results, seconds = timed(lambda: client.all([web.url("/slow", ms=200)] * 7))
+    assert results == ["late"] * 7
+    assert web.most == 2 and seconds > 0.75
+    # Control: the limit is what held them.
+    web.reset()
+    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="7")
+    client.all([web.url("/slow", ms=300)] * 7)
+    assert web.most == 7
+
+
+def test_a_busy_panel_does_not_hold_up_another(start_client, web, other):
+    client = start_client(allow=[web, other], HTTP_MAX_CONCURRENT="1")
+    client.add_panel("neighbour")
+    busy = threading.Thread(target=client.all, args=([web.url("/slow", ms=300)] * 6,))
+    busy.start()
+    while not web.requests:
+        time.sleep(0.01)
+    result, seconds = timed(lambda: client.call("get", other.url(), panel="neighbour"))
+    assert result["status"] == 200 and seconds < 0.25
+    busy.join()
+    assert web.most == 1
+
+
+def test_waiting_counts_as_time(start_client, web):
+    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="1", HTTP_TIMEOUT="1000")
+    results, seconds = timed(lambda: client.all([web.url("/slow", ms=700)] * 3))
+    assert results[0] == "late" and seconds < 4
+    assert all("within 1000 ms" in result for result in results[1:])
+    assert client.get(web.url())["status"] == 200
+
+
+def test_requests_that_wait_are_counted(start_client, web):
+    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="1", HTTP_TIMEOUT="3000")
+    first = threading.Thread(target=client.all, args=([web.url("/slow", ms=1500)] * 64,))
+    first.start()
+    while not web.requests:
+        time.sleep(0.01)
+    results = client.all([web.url("/slow", ms=10)] * 4)
+    assert sum("too many HTTP requests" in result for result in results) >= 3, results
+    first.join()
+    assert client.get(web.url())["status"] == 200
+
+
+# ---- TLS ---------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory):
+    ca, certificate = make_certificates(tmp_path_factory.mktemp("tls"))
+    site = Web(certificate=certificate)
+    yield ca, site
+    site.close()
+
+
+def test_tls(start_client, tls, web):
+    ca, site = tls
+    client = start_client(allow=[site, web], HTTP_CA_FILE=str(ca))
+    assert client.get(site.url(host="localhost"))["data"]["method"] == "GET"
+    assert client.get(site.url("/redirect", host="localhost", to="/echo"))["status"] == 200
+    # Valid, but not for this name.
+    assert "127.0.0.1" in client.error("get", site.url())
+    # To https, but never back.
+    up = web.url("/redirect", to=site.url(host="localhost"))
+    assert client.get(up)["status"] == 200
+    down = site.url("/redirect", host="localhost", to=web.url())
+    web.reset()
+    assert "from https to http" in client.error("get", down)
+    assert not web.requests
+
+
+def test_tls_of_an_unknown_authority(start_client, tls, web):
+    _, site = tls
+    client = start_client(allow=[site, web])
+    site.reset()
+    assert "certificate" in client.error("get", site.url(host="localhost")).lower()
+    assert "localhost" in client.error("get", web.url("/redirect", to=site.url(host="localhost")))
+    assert not site.requests
+
+
+# ---- Ends --------------------------------------------------------------------------------------------
+
+def test_a_deleted_panel_gives_its_calls_up(start_client, web):
+    client = start_client(allow=[web])
+    client.get(web.url())
+    fds = client.server.fd_count()
+    client.add_panel("doomed")
+    result = {}
+
+    def call():
+        result.update(client.server.trigger("doomed", "all", {"urls": [web.url("/drip")] * 3}).json())
+    thread = threading.Thread(target=call)
+    thread.start()
+    while len(web.requests) < 4:
+        time.sleep(0.01)
+    assert client.server.request("DELETE", "/panels/doomed").status_code == 204
+    thread.join(10)
+    assert result["error"]["code"] == "CANCELLED"
+    assert web.left.wait(10)
+    client.server.wait_for_fds(fds)
+    assert client.get(web.url())["status"] == 200
+
+
+def test_a_suspension_that_times_out_gives_its_call_up(start_client, web):
+    client = start_client(allow=[web], SUSPEND_TIMEOUT_MS="300")
+    args = {"method": "get", "call": [web.url("/drip")]}
+    result = client.server.trigger("web", "call", args).json()
+    assert result["error"]["code"] == "SUSPENSION_TIMEOUT"
+    assert web.left.wait(10)
+
+
+def test_stop_with_calls_under_way(start_client, web):
+    client = start_client(allow=[web])
+    thread = threading.Thread(target=lambda: client.server.trigger(
+        "web", "all", {"urls": [web.url("/slow", ms=700)]}))
+    thread.start()
+    while not web.requests:
+        time.sleep(0.01)
+    client.server.stop_cleanly()
+    thread.join(10)
+
+
+def test_calls_leave_nothing_open(client, web):
+    client.all([web.url()] * 10)
+    fds = client.server.fd_count()
+    for _ in range(5):
+        client.all([web.url(), web.url("/big", bytes=70000), "http://127.0.0.1:1/",
+                    web.url("/raw", bytes=""), "http://no-such-host.invalid/"] * 4)
+    client.server.wait_for_fds(fds + 10)  # connections kept for reuse
+
+
+# ---- Settings ----------------------------------------------------------------------------------------
+
+BAD = {"HTTP_ALLOWED_DOMAINS": "http://a.org", "HTTP_EXT_ALLOW_ADDRESSES": "127.0.0.1",
+       "HTTP_CA_FILE": "/does/not/exist", "HTTP_USER_AGENT": "a\tb", "HTTP_MAX_CONCURRENT": "0",
+       "HTTP_TIMEOUT": "1s", "HTTP_MAX_RESPONSE_KB": "x"}
+
+
+def run(*arguments, **env):
+    return subprocess.run([str(NEXUS), *map(str, arguments)], timeout=30, capture_output=True,
+                          text=True, env={"PATH": os.environ["PATH"], **env})
+
+
+def test_bad_settings(tmp_path):
+    (tmp_path / "panel.nxml").write_text(PANEL % "web")
+    for arguments in (["serve"], ["run", tmp_path / "panel.nxml", "call"]):
+        result = run(*arguments, HTTP_PORT="0", **BAD)
+        assert result.returncode == 2
+        assert len(result.stderr.splitlines()) == len(BAD)
+        assert all(name in result.stderr for name in BAD)
+
+
+def test_nexus_run(tmp_path, web):
+    (tmp_path / "panel.nxml").write_text(PANEL % "web")
+    args = ["run", tmp_path / "panel.nxml", "call", "--args",
+            json.dumps({"method": "get", "call": [web.url()]})]
+    value = json.loads(run(*args).stdout)["returnValue"]
+    assert value["code"] == "EXTENSION_NOT_FOUND"
+    value = json.loads(run(*args, HTTP_ALLOWED_DOMAINS="*").stdout)["returnValue"]
+    assert "loopback" in value["error"]
+    # What only the server needs does not concern it.
+    value = json.loads(run(*args, HTTP_ALLOWED_DOMAINS="*", HTTP_EXT_ALLOW_ADDRESSES=web.address,
+                           HTTP_USER_AGENT="mine/1", HOST="nonsense").stdout)["returnValue"]
+    assert value["data"]["headers"]["user-agent"] == "mine/1"
