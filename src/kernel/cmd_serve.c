@@ -29,6 +29,7 @@ struct serve {
     struct nx_http *http;       // NULL when stopped
     struct nx_load *load;       // NULL when done
     uv_signal_t terminate, interrupt;
+    uv_signal_t hangup; // watched if there is a policy to read anew
     bool listening, stopping;
     int exit_code;
 };
@@ -188,6 +189,7 @@ static void on_http_stopped(void *user) {
     s->http = NULL;
     uv_close((uv_handle_t *)&s->terminate, NULL);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->hangup, NULL);
 }
 
 static void on_runtime_stopped(void *user) {
@@ -275,12 +277,30 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     return rc;
 }
 
+// SIGHUP: the policy file has changed. If it is wrong, the old policy stays.
+static void on_hangup(uv_signal_t *handle, int signum) {
+    struct serve *s = handle->data;
+    struct nx_buf problems;
+    (void)signum;
+    nx_buf_init(&problems, NX_MAX_CONFIG_PROBLEM_BYTES);
+    if (nx_policy_reload(s->access.policy, s->config.policy_file, &problems)) {
+        log_lines(problems.data);
+        nx_log(NX_LOG_ERROR, "config", "the policy stays as it was", NULL);
+    } else {
+        nx_log(NX_LOG_INFO, "config", "policy read anew", NULL);
+    }
+    nx_buf_free(&problems);
+}
+
 static void watch_signals(struct serve *s) {
     // A client or log reader that goes away is an error to handle where it happens.
     signal(SIGPIPE, SIG_IGN);
     uv_signal_init(&s->loop, &s->terminate);
     uv_signal_init(&s->loop, &s->interrupt);
-    s->terminate.data = s->interrupt.data = s;
+    uv_signal_init(&s->loop, &s->hangup);
+    s->terminate.data = s->interrupt.data = s->hangup.data = s;
+    if (s->access.policy)
+        uv_signal_start(&s->hangup, on_hangup, SIGHUP);
     uv_signal_start(&s->terminate, on_signal, SIGTERM);
     uv_signal_start(&s->interrupt, on_signal, SIGINT);
 }
