@@ -77,14 +77,12 @@ JSValue nx_throw_denied(JSContext *ctx, const char *prefix, const char *scope, s
 
 JSValue nx_throw_host(JSContext *ctx, int32_t status) {
     if (status == NX_HOST_FATAL) {
-        // The host has already recorded why; end the handler as directly as QuickJS can.
+        // The host has already recorded why; end the handler as directly as QuickJS can. Where a
+        // promise swallows the error, the flag ends what runs next.
+        nx_shared.interrupt = 1;
         JSValue error = error_new(ctx, NX_GUEST_ERROR_INTERRUPTED, "ResourceLimit",
                                   JS_NewString(ctx, "a limit of this execution was reached"));
-        if (!JS_IsException(error)) {
-            JS_SetUncatchableError(ctx, error, 1);
-            return JS_Throw(ctx, error);
-        }
-        return JS_EXCEPTION;
+        return JS_IsException(error) ? error : nx_qjs_throw_interruption(ctx, error);
     }
     return JS_ThrowRangeError(ctx,
                               "the argument is not usable here (too long, or not well-formed)");
@@ -177,7 +175,7 @@ static void locate(const char *stack, int *line, int *column) {
 }
 
 static enum nx_guest_error classify(JSContext *ctx, JSValueConst error, const char *message) {
-    if (JS_IsNull(error)) {
+    if (JS_IsNull(error) && nx_heap_refused) {
         return NX_GUEST_ERROR_MEMORY; // what QuickJS throws when it cannot even make an Error
     }
     if (!nx_qjs_is_error(error)) {
@@ -188,17 +186,31 @@ static enum nx_guest_error classify(JSContext *ctx, JSValueConst error, const ch
     if (JS_IsNumber(kind)) {
         JS_ToInt32(ctx, &value, kind);
     } else if (message != NULL && strcmp(message, "InternalError: out of memory") == 0) {
-        value = NX_GUEST_ERROR_MEMORY;
+        value = nx_heap_refused ? NX_GUEST_ERROR_MEMORY : NX_GUEST_ERROR_THROWN;
     } else if (message != NULL && strcmp(message, "InternalError: stack overflow") == 0) {
         value = NX_GUEST_ERROR_STACK;
-    } else if (message != NULL && strcmp(message, "InternalError: interrupted") == 0) {
-        value = NX_GUEST_ERROR_INTERRUPTED;
     }
     JS_FreeValue(ctx, kind);
     return (enum nx_guest_error)value;
 }
 
-void nx_report_error(JSContext *ctx, JSValue error) {
+void nx_report_interruption(JSContext *ctx) {
+    size_t stack_len = 0;
+    const char *stack = NULL;
+    int line = 0, column = 0;
+    static const char message[] = "interrupted";
+    JSValueConst error = nx_qjs_interruption();
+    if (nx_qjs_is_error(error)) {
+        stack = text_property(ctx, error, "stack", &stack_len);
+        locate(stack, &line, &column);
+    }
+    nx_host_error(NX_GUEST_ERROR_INTERRUPTED, message, sizeof(message) - 1, stack, stack_len, NULL,
+                  0, line, column);
+    JS_FreeCString(ctx, stack);
+}
+
+static void report_thrown(JSContext *ctx, JSValueConst error) {
+    static const char unprintable[] = "what was thrown cannot be shown as text";
     size_t message_len, stack_len = 0, detail_len = 0;
     const char *message = describe(ctx, error, &message_len);
     const char *stack = NULL, *detail = NULL;
@@ -213,16 +225,33 @@ void nx_report_error(JSContext *ctx, JSValue error) {
             detail = text_property(ctx, error, "code", &detail_len);
         }
     }
-    nx_host_error((int32_t)kind, message, message_len, stack, stack_len, detail, detail_len, line,
-                  column);
+    nx_host_error((int32_t)kind, message != NULL ? message : unprintable,
+                  message != NULL ? message_len : sizeof(unprintable) - 1, stack, stack_len, detail,
+                  detail_len, line, column);
     JS_FreeCString(ctx, message);
     JS_FreeCString(ctx, stack);
     JS_FreeCString(ctx, detail);
+}
+
+void nx_report_error(JSContext *ctx, JSValue error) {
+    // Showing an error may run the handler's code, and that may be interrupted too: the last report
+    // is the one that counts.
+    if (nx_shared.interrupt == 0) {
+        report_thrown(ctx, error);
+    }
+    if (nx_shared.interrupt != 0) {
+        nx_report_interruption(ctx);
+    }
     JS_FreeValue(ctx, error);
 }
 
 void nx_report_compile_error(JSContext *ctx) {
     JSValue error = JS_GetException(ctx);
+    if (nx_shared.interrupt != 0) {
+        nx_report_interruption(ctx);
+        JS_FreeValue(ctx, error);
+        return;
+    }
     size_t len;
     const char *message = describe(ctx, error, &len);
     int32_t line = 0, column = 0;

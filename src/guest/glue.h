@@ -18,6 +18,9 @@ extern struct nx_guest_shared nx_shared;
 // allocator callbacks over libc's malloc; they keep the heap figures of nx_shared.
 extern const JSMallocFunctions nx_heap_functions;
 
+// Whether a request for memory has failed: without one, no error is about memory.
+extern bool nx_heap_refused;
+
 // ---- state.c
 // ------------------------------------------------------------------------------------- Creates
 // `$state`. `read_only` (from the prelude) wraps a value that may be read but not written.
@@ -53,6 +56,9 @@ JSValue nx_call_error_new(JSContext *ctx, JSValueConst code, JSValueConst messag
 
 // Reports `error` (a thrown value, freed) to the host.
 void nx_report_error(JSContext *ctx, JSValue error);
+
+// Reports that the interrupt flag ended the execution, and where it did.
+void nx_report_interruption(JSContext *ctx);
 
 // Reports the pending exception as one of compilation.
 void nx_report_compile_error(JSContext *ctx);

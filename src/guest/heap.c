@@ -5,6 +5,8 @@
 
 #include "glue.h"
 
+bool nx_heap_refused;
+
 static void count(JSMallocState *s, size_t now) {
     s->malloc_size = now;
     nx_shared.heap_bytes = (uint32_t)now;
@@ -18,6 +20,8 @@ static void *heap_malloc(JSMallocState *s, size_t size) {
     if (p != NULL) {
         s->malloc_count++;
         count(s, s->malloc_size + malloc_usable_size(p));
+    } else {
+        nx_heap_refused = true;
     }
     return p;
 }
@@ -42,6 +46,8 @@ static void *heap_realloc(JSMallocState *s, void *p, size_t size) {
     void *q = realloc(p, size);
     if (q != NULL) {
         count(s, s->malloc_size - old_size + malloc_usable_size(q));
+    } else {
+        nx_heap_refused = true;
     }
     return q;
 }

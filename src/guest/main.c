@@ -151,7 +151,7 @@ static uint32_t settle(void) {
         return fail();
     }
     if (interrupted(runtime, NULL)) {
-        nx_report_plain(NX_GUEST_ERROR_INTERRUPTED, "interrupted");
+        nx_report_interruption(context);
         return NX_GUEST_ERROR;
     }
     if (JS_IsUndefined(promise)) {

@@ -72,17 +72,18 @@ static JSValue native_log(JSContext *ctx, JSValueConst this_val, int argc, JSVal
     return status < 0 ? nx_throw_host(ctx, status) : JS_UNDEFINED;
 }
 
-// denied(prefix, scope): throws PermissionDenied
+// denied(key): a value that may only be read was written to. Asks the host, so that the refusal is
+// counted and on record like any other. Were the key writable after all, the host would find that
+// no text is no JSON, and write nothing.
 static JSValue native_denied(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
     (void)this_val;
     (void)argc;
-    struct text prefix = {0}, scope = {0};
-    JSValue result = JS_EXCEPTION;
-    if (text_of(ctx, argv[0], &prefix) && text_of(ctx, argv[1], &scope)) {
-        result = nx_throw_denied(ctx, prefix.data, scope.data, scope.len);
+    struct text key;
+    if (!text_of(ctx, argv[0], &key)) {
+        return JS_EXCEPTION;
     }
-    JS_FreeCString(ctx, prefix.data);
-    JS_FreeCString(ctx, scope.data);
+    JSValue result = finish(ctx, nx_host_state_set(key.data, key.len, "", 0), "state:write:", &key);
+    JS_FreeCString(ctx, key.data);
     return result;
 }
 
@@ -169,7 +170,7 @@ JSValue nx_natives_new(JSContext *ctx) {
                    {"view", native_view, 3},
                    {"ext", native_ext, 3},
                    {"log", native_log, 2},
-                   {"denied", native_denied, 2}};
+                   {"denied", native_denied, 1}};
     JSValue object = JS_NewObject(ctx);
     for (size_t i = 0; i < sizeof(natives) / sizeof(natives[0]); i++) {
         JSValue fn = JS_NewCFunction(ctx, natives[i].fn, natives[i].name, natives[i].argc);

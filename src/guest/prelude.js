@@ -15,7 +15,7 @@
   // A value of a key that may be read but not written: reads pass, the first write throws.
   const readOnly = (value, key) => {
     const seen = new WeakMapCtor();
-    const refuse = () => denied('state:write:', key);
+    const refuse = () => denied(key);
     const wrap = (v) => {
       if (typeof v !== 'object' || v === null) return v;
       let proxy = apply(weakGet, seen, [v]);
@@ -80,8 +80,8 @@
   // $log(...), $log.info(...), console.log(...): strings as they are, the rest as JSON.
   const show = (v) => {
     if (typeof v === 'string') return v;
-    if (v instanceof ErrorCtor) return StringFn(v);
     try {
+      if (v instanceof ErrorCtor) return StringFn(v);
       const json = stringify(v);
       return json === undefined ? StringFn(v) : json;
     } catch {

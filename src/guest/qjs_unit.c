@@ -29,6 +29,18 @@ int nx_qjs_is_async_function(JSValueConst value) {
            JS_VALUE_GET_OBJ(value)->class_id == JS_CLASS_ASYNC_FUNCTION;
 }
 
+JSValueConst nx_qjs_interruption(void) {
+    return nx_interruption; // added by patches/0005-interruption-kept.patch
+}
+
+JSValue nx_qjs_throw_interruption(JSContext *ctx, JSValue error) {
+    JS_SetUncatchableError(ctx, error, 1);
+    if (JS_IsUndefined(nx_interruption)) {
+        nx_interruption = JS_DupValue(ctx, error);
+    }
+    return JS_Throw(ctx, error);
+}
+
 int nx_qjs_is_symbol(JSContext *ctx, JSAtom atom) {
     return JS_AtomGetKind(ctx, atom) != JS_ATOM_KIND_STRING;
 }

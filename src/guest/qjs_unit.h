@@ -22,6 +22,12 @@ int nx_qjs_is_error(JSValueConst value);
 
 int nx_qjs_is_async_function(JSValueConst value);
 
+// The error of the first interruption of this execution, or undefined. Borrowed.
+JSValueConst nx_qjs_interruption(void);
+
+// Throws `error` (freed) as an interruption: no handler's code catches it.
+JSValue nx_qjs_throw_interruption(JSContext *ctx, JSValue error);
+
 // Whether a property's key is a symbol.
 int nx_qjs_is_symbol(JSContext *ctx, JSAtom atom);
 

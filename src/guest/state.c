@@ -356,7 +356,7 @@ static int state_own_names(JSContext *ctx, JSPropertyEnum **names, uint32_t *cou
     (void)object;
     *names = NULL;
     *count = 0;
-    const int32_t needed = nx_host_state_keys(NULL, 0);
+    int32_t needed = nx_host_state_keys(NULL, 0);
     if (needed < 0) {
         throw_status(ctx, needed, "state:read:", "*", 1);
         return -1;
@@ -365,7 +365,13 @@ static int state_own_names(JSContext *ctx, JSPropertyEnum **names, uint32_t *cou
     // the allocation from being empty.
     char *list = js_malloc(ctx, (size_t)needed + 1);
     JSPropertyEnum *out = js_mallocz(ctx, ((size_t)needed / 4 + 1) * sizeof(*out));
-    if (list == NULL || out == NULL || nx_host_state_keys(list, (size_t)needed) != needed) {
+    if (list != NULL && out != NULL && needed > 0) {
+        needed = nx_host_state_keys(list, (size_t)needed);
+        if (needed < 0) {
+            throw_status(ctx, needed, "state:read:", "*", 1);
+        }
+    }
+    if (list == NULL || out == NULL || needed < 0) {
         js_free(ctx, list);
         js_free(ctx, out);
         return -1;

@@ -104,13 +104,18 @@ static void on_timer(int signal_number) {
         slow_deadline_ns = 0;
         on_slow();
     }
-    if (now >= hard) {
+    if (now >= soft && soft != 0) {
+        // A busy machine may run this late: the guest has its grace all the same.
+        soft_deadline_ns = 0;
+        hard_deadline_ns = now + (hard - soft);
+        *nx_trap_state.interrupt_flag = 1;
+        arm(hard_deadline_ns);
+    } else if (now >= hard) {
         if (nx_trap_state.in_guest) {
             nx_trap_raise(NX_TRAP_DEADLINE);
         }
         nx_trap_state.pending = 1;
-    } else if (now >= soft) {
-        *nx_trap_state.interrupt_flag = 1;
+    } else if (soft == 0) {
         arm(hard);
     } else {
         arm(soft);
