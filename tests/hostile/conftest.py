@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the hostile suites."""
+import pytest
+
+from harness import World
+
+
+@pytest.fixture(scope="module")
+def world():
+    """One server for the module, with one worker, so that every handler runs where the others did."""
+    one = World()
+    yield one
+    one.stop_cleanly()
+
+
+@pytest.fixture(scope="module")
+def lowered():
+    """Starts servers with settings of their own; they end with the module."""
+    started = []
+
+    def start(**settings):
+        started.append(World(env={name: str(value) for name, value in settings.items()}))
+        return started[-1]
+    yield start
+    for one in started:
+        one.stop_cleanly()

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: error EXECUTION_ERROR
+return new Function('return 1')();

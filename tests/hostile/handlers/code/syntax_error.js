@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: refused COMPILATION_ERROR
+// line: 4
+const a = ;

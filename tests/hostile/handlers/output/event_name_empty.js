@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: error EXECUTION_ERROR not usable
+// grants: events:emit:*
+$emit('', 1);

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: error RESOURCE_LIMIT stack
+let a = [];
+for (let i = 0; i < 100000; i++) a = [a];
+return a.flat(Infinity).length;

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: error TIMEOUT running time
+// timeout: 100
+// line: 6
+async function spin() {
+  for (;;) {}
+}
+await spin();

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: error TIMEOUT running time
+// timeout: 100
+// grants: state:write:*
+$state.a = new Proxy([], { get() { for (;;) {} } });

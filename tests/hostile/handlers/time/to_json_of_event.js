@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: error TIMEOUT running time
+// timeout: 100
+// grants: events:emit:*
+$emit('e', { toJSON() { for (;;) {} } });

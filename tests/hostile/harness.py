@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hostile suites share: the black-box tests' server, panels made of handlers, and a look at
+the world a handler finds."""
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def _load_blackbox():
+    path = HERE.parent / "blackbox/conftest.py"
+    spec = importlib.util.spec_from_file_location("blackbox_harness", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+blackbox = _load_blackbox()
+NEXUS, Server = blackbox.NEXUS, blackbox.Server
+
+EVERYTHING = ["state:read:*", "state:write:*", "events:emit:*", "view:update:*", "ext:*"]
+
+
+def _is_sanitized():
+    try:
+        cache = (blackbox.BUILD_DIR / "CMakeCache.txt").read_text()
+    except OSError:
+        return False
+    return re.search(r"^NX_SANITIZE:\w+=ON$", cache, re.M) is not None
+
+
+# Bounds on wall-clock time hold for the release build on an idle machine. Sanitizers slow the host's
+# half down, and a busy machine everything.
+SLOWER = 6 if _is_sanitized() else 3
+
+
+def tool(handler, grants=(), name="t", **more):
+    return {"name": name, "handler": handler, "capabilities": list(grants), **more}
+
+
+def panel(panel_id, tools, state=None):
+    return {"id": panel_id, "kind": "hostile", "tools": tools, "initialState": state or {}}
+
+
+class World(Server):
+    """A server with ways to run a handler once."""
+
+    def make(self, panel_id, tools, state=None):
+        """Creates the panel anew."""
+        self.request("DELETE", f"/panels/{panel_id}")
+        reply = self.post("/panels", json=panel(panel_id, tools, state))
+        assert reply.status_code == 201, reply.text
+        return reply
+
+    def run(self, panel_id, name="t", args=None):
+        reply = self.trigger(panel_id, name, args)
+        assert reply.status_code == 200, reply.text
+        return check_shape(reply.json())
+
+    def state(self, panel_id):
+        return self.get(f"/panels/{panel_id}/state").json()["state"]
+
+    def once(self, handler, grants=(), state=None, args=None, **more):
+        """The result of one execution in a panel of its own, and the state it left."""
+        self.make("once", [tool(handler, grants, **more)], state)
+        return self.run("once", args=args), self.state("once")
+
+
+def check_shape(result):
+    """What every result must be, whatever the handler did."""
+    assert result["status"] in ("success", "error"), result
+    for key in ("mutations", "events", "viewCommands", "logs"):
+        assert isinstance(result[key], list), key
+    assert ("error" in result) == (result["status"] == "error")
+    assert isinstance(result["metrics"]["durationUs"], int)
+    if result["status"] == "error":
+        assert result["error"]["code"] and isinstance(result["error"]["message"], str)
+    return result
+
+
+def code_of(result):
+    return result.get("error", {}).get("code", result["status"])
+
+
+def run_cli(definition, *options, seconds=20):
+    """`nexus run` of the panel's tool `t`: (exit code, result, standard error)."""
+    environment = {name: value for name, value in os.environ.items()
+                   if name == "PATH" or name.endswith("SAN_OPTIONS")}
+    done = subprocess.run([str(NEXUS), "run", "-", "t", *options], input=json.dumps(definition),
+                          env=environment, capture_output=True, text=True, timeout=seconds,
+                          errors="replace", check=False)
+    assert "Sanitizer" not in done.stderr and "runtime error:" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+# Returns a text that names every object a handler can reach from its globals and inputs, with its
+# attributes and the source of its functions. Two calls give the same text unless one of them finds
+# something that another call left behind.
+FINGERPRINT = r"""
+const ids = new Map(), lines = [];
+const todo = [['global', globalThis], ['emit', $emit], ['view', $view], ['log', $log],
+  ['generator', Object.getPrototypeOf(function* () {})],
+  ['async', Object.getPrototypeOf(async () => {})],
+  ['asyncGenerator', Object.getPrototypeOf(async function* () {})],
+  ['arrayIterator', Object.getPrototypeOf([][Symbol.iterator]())],
+  ['mapIterator', Object.getPrototypeOf(new Map().entries())],
+  ['setIterator', Object.getPrototypeOf(new Set().values())],
+  ['stringIterator', Object.getPrototypeOf(''[Symbol.iterator]())],
+  ['regexIterator', Object.getPrototypeOf('a'.matchAll(/a/g))]];
+const show = (value, path) => {
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) {
+    return typeof value === 'symbol' ? value.toString() : typeof value + ':' + String(value);
+  }
+  if (!ids.has(value)) { ids.set(value, path); todo.push([path, value]); }
+  return '->' + ids.get(value);
+};
+for (const [path, object] of todo) ids.set(object, path);
+while (todo.length > 0) {
+  const [path, object] = todo.pop();
+  const line = [path, Object.isExtensible(object), show(Object.getPrototypeOf(object), path + '^')];
+  if (typeof object === 'function') line.push(Function.prototype.toString.call(object));
+  for (const key of Reflect.ownKeys(object)) {
+    const d = Object.getOwnPropertyDescriptor(object, key);
+    const name = path + '.' + String(key);
+    line.push(String(key), d.writable, d.enumerable, d.configurable,
+      'value' in d ? show(d.value, name) : [show(d.get, name + '<'), show(d.set, name + '>')]);
+  }
+  lines.push(line.join(' '));
+}
+return lines.sort();
+"""
