@@ -78,6 +78,14 @@ def test_references(path, words):
     assert not list(missing_files(text, ROOT))
 
 
+@pytest.mark.parametrize("index, pages", [("README.md", "docs/*.md"), ("docs/adr/README.md", "docs/adr/[0-9]*.md")])
+def test_every_page_is_listed(index, pages):
+    index = ROOT / index
+    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text(encoding="utf-8"))}
+    found = set(ROOT.glob(pages))
+    assert found and found <= linked
+
+
 def test_words_are_read(words):
     assert {"nx_runtime_trigger", "put_state", "NX_MAX_FRAME_BYTES", "same_value"} <= words
 
