@@ -129,19 +129,19 @@ void program_frame(struct nx_buf *program, uint8_t type, uint32_t id_added, stru
 // so, if not 0, and b as its JSON), 'e' event a=b, 'v' view command a to b with c, 'l' log of level
 // n with text a, 'c' call n of a.b with c, 'x' denial of kind n on a.
 struct item {
-    char kind;
     const char *a, *b, *c;
     uint32_t n;
+    char kind;
 };
 
 // The payload of a SEGMENT frame. All 0 is a handler that returned undefined.
 struct forged {
     uint8_t status;
-    uint8_t code;         // of ERROR, as the message, the stack …
-    uint32_t host_calls;  // of each kind
-    uint64_t memory;      // used and at its peak; 0: some
-    struct item items[5]; // in any order, ended by kind 0
-    const char *json;     // of DONE
+    uint8_t code;                      // of ERROR, as the message, the stack …
+    uint32_t host_calls;               // of each kind
+    uint64_t memory_used, memory_peak; // 0: some
+    struct item items[5];              // in any order, ended by kind 0
+    const char *json;                  // of DONE
     const char *message, *stack, *capability;
     uint32_t line, column;
 };

@@ -182,13 +182,15 @@ static void expect_invalid(struct run *run, uint32_t call_id) {
 static void only_outstanding_calls_can_be_answered(void **unused) {
     (void)unused;
     struct nx_buf *program = program_new();
-    program_segment(program, &(struct forged){.status = NX_SEGMENT_SUSPENDED,
-                                              .items = {{'c', "e", "m", "[1]", 1},
-                                                        {'c', "e", "m", "[2]", 2},
-                                                        {'c', "e", "m", "[3]", 3}}});
+    program_segment(program, &(struct forged){
+                                 .status = NX_SEGMENT_SUSPENDED,
+                                 .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[1]"},
+                                           {.kind = 'c', .n = 2, .a = "e", .b = "m", .c = "[2]"},
+                                           {.kind = 'c', .n = 3, .a = "e", .b = "m", .c = "[3]"}}});
     program_segment(program, &(struct forged){.status = NX_SEGMENT_SUSPENDED});
-    program_segment(program, &(struct forged){.status = NX_SEGMENT_SUSPENDED,
-                                              .items = {{'c', "e", "m", "[4]", 4}}});
+    program_segment(program, &(struct forged){
+                                 .status = NX_SEGMENT_SUSPENDED,
+                                 .items = {{.kind = 'c', .n = 4, .a = "e", .b = "m", .c = "[4]"}}});
     program_segment(program, &(struct forged){.status = NX_SEGMENT_SUSPENDED});
     program_segment(program, &(struct forged){.json = "\"all\""});
     struct nx_code *code = code_of_program(program);

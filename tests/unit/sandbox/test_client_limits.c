@@ -80,12 +80,12 @@ static void figures_are_possible(void **unused) {
     const uint64_t limit = FAKE_MEMORY_BYTES(FAKE_GOOD);
     const struct check checks[] = {
         {.name = "a peak over the memory there is",
-         .forged = {.memory = limit + 1},
-         .control = {.json = "1", .memory = limit},
+         .forged = {.memory_peak = limit + 1},
+         .control = {.json = "1", .memory_peak = limit},
          .expected = "done 1"},
         {.name = "more memory in use than there is",
-         .forged = {.memory = limit + 2},
-         .control = {.json = "1", .memory = limit},
+         .forged = {.memory_used = limit + 1},
+         .control = {.json = "1", .memory_used = limit},
          .expected = "done 1"},
         {.name = "more host calls than the limit",
          .forged = {.host_calls = NX_DEFAULT_MAX_HOST_CALLS / NX_HOST_CALL_COUNT + 1},

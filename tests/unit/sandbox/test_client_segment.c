@@ -287,7 +287,7 @@ static void numbers_are_in_range(void **unused) {
     static const char all[] = "state:write:* events:emit:* view:update:* ext:*";
     static const struct check checks[] = {
         {.name = "a status that there is not",
-         .forged = {.status = 3},
+         .forged = {.status = 3, .code = NX_RESULT_EXECUTION_ERROR},
          .control = {.json = "0"},
          .expected = "done 0"},
         {.name = "an error without a code",

@@ -177,7 +177,8 @@ static void start_in_every_phase(struct run runs[PHASES], struct nx_code *codes[
     struct nx_buf *program = program_new();
     program_segment(
         program, &(struct forged){.status = NX_SEGMENT_SUSPENDED,
-                                  .items = {{'c', "e", "m", "[]", 1}, {'c', "e", "m", "[]", 2}}});
+                                  .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"},
+                                            {.kind = 'c', .n = 2, .a = "e", .b = "m", .c = "[]"}}});
     program_sleep(program, 1000);
     codes[0] = code_of_program(program);
     codes[1] = returns(1000);

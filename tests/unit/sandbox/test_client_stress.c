@@ -129,7 +129,7 @@ static void slow_and_quick_ones_mixed(void **unused) {
     struct nx_code *code = code_of_source(source);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < COUNT; i++) {
-            snprintf(args, sizeof(args), "{\"n\":%u}", i % 10 == 0 ? 200000 : i * 37 % 3000);
+            snprintf(args, sizeof(args), "{\"n\":%u}", i % 10 == 0 ? 200000U : i * 37 % 3000);
             run_start(&runs[i], code, &(struct run_options){.caps = "ext:e", .args = args});
         }
         for (unsigned i = 0; i < COUNT; i++) {
@@ -139,7 +139,7 @@ static void slow_and_quick_ones_mixed(void **unused) {
         }
         for (unsigned i = 0; i < COUNT; i++) {
             run_wait(&runs[i], 2);
-            snprintf(args, sizeof(args), "done %u", i % 10 == 0 ? 200000 : i * 37 % 3000);
+            snprintf(args, sizeof(args), "done %u", i % 10 == 0 ? 200000U : i * 37 % 3000);
             assert_string_equal(run_text(&runs[i]), args);
             run_free(&runs[i]);
         }
