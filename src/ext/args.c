@@ -63,10 +63,6 @@ bool nx_ext_args_item(struct nx_span list, size_t index, struct nx_span *out) {
     return false;
 }
 
-bool nx_ext_args_none(struct nx_span value) {
-    return value.len == 0 || nx_span_eq(value, nx_span_str("null"));
-}
-
 bool nx_ext_args_text(struct nx_span value, struct nx_buf *out) {
     if (value.len < 2 || value.data[0] != '"')
         return false;

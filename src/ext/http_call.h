@@ -56,6 +56,7 @@ struct nx_ext_http_call {
 };
 
 TAILQ_HEAD(nx_ext_http_calls, nx_ext_http_call);
+TAILQ_HEAD(nx_ext_http_ring, nx_ext_http_panel);
 
 // The calls of one panel; exists while it has any.
 struct nx_ext_http_panel {
@@ -80,7 +81,7 @@ struct nx_ext_http {
     uint32_t max_concurrent, timeout_ms;
     size_t max_response_bytes;
     struct nx_ext_http_panel *panels;
-    TAILQ_HEAD(, nx_ext_http_panel) turn;
+    struct nx_ext_http_ring turn;
     struct nx_ext_http_calls active; // running or lingering
     unsigned active_count;
     size_t bytes; // of all requests held

@@ -103,7 +103,8 @@ static int read_member(void *user, struct nx_span raw_key, struct nx_span json) 
     nx_buf_init(&name, NX_MAX_HTTP_EXT_SENT_HEAD);
     nx_buf_init(&value, NX_MAX_HTTP_EXT_SENT_HEAD);
     nx_json_unescape(&name, raw_key);
-    bool scalar = json.data[0] != '"' && json.data[0] != '{' && json.data[0] != '[';
+    bool scalar =
+        !nx_ext_args_is(json, '"') && !nx_ext_args_is(json, '{') && !nx_ext_args_is(json, '[');
     bool text = scalar ? nx_buf_append_span(&value, json) == 0 : nx_ext_args_text(json, &value);
     int rc;
     if (name.failed || value.failed)
@@ -121,7 +122,7 @@ static int read_member(void *user, struct nx_span raw_key, struct nx_span json) 
 int nx_ext_http_headers_read(struct curl_slist **list, size_t *bytes, struct nx_span json,
                              struct nx_error *err) {
     struct reader r = {.list = list, .bytes = bytes, .err = err};
-    if (json.data[0] != '{')
+    if (!nx_ext_args_is(json, '{'))
         return nx_error_set(err, NX_E_INVALID, "headers must be an object");
     return nx_json_each_member(json, read_member, &r);
 }

@@ -86,7 +86,7 @@ static int read_options(struct options *o, struct nx_span args) {
                             o->method->name, at);
     if (nx_ext_args_none(json))
         return 0;
-    if (json.data[0] != '{')
+    if (!nx_ext_args_is(json, '{'))
         return nx_error_set(o->err, NX_E_INVALID, "the options of http.%s must be an object",
                             o->method->name);
     return nx_json_each_member(json, take_option, o);
@@ -136,7 +136,7 @@ static int read_body(struct nx_ext_http_request *r, const struct options *o) {
         return 0;
     if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
         return nx_error_set(o->err, NX_E_INVALID, "%s takes no body", r->method);
-    bool string = o->body.data[0] == '"';
+    bool string = nx_ext_args_is(o->body, '"');
     bool taken =
         string ? nx_ext_args_text(o->body, &r->body) : nx_buf_append_span(&r->body, o->body) == 0;
     if (!taken && r->body.failed == 0)

@@ -107,13 +107,12 @@ def test_the_value_limit_holds_too(start_client, web):
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
     "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",
     "HTTP/1.1 200 OK\r\nContent-Encoding: " + "gzip," * 50 + "gzip\r\n\r\nx",
-    "HTTP/1.1 200 OK\r\nX: " + "x" * 70000 + "\r\n\r\n",
     "HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n",
     "HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n",
 ])
 def test_broken_answers(client, web, answer):
-    assert client.error("get", web.url("/raw", bytes=answer[:60000] if "x" * 100 not in answer
-                                       else answer[:60000]))
+    error = client.error("get", web.url("/raw", bytes=answer))
+    assert "within" not in error and len(web.requests) == 1
     assert client.get(web.url())["status"] == 200
 
 

@@ -118,10 +118,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.forever(b"HTTP/1.1 200 OK\r\n\r\n", b".", 0.05)
 
     def at_dripping_headers(self):
-        self.forever(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0)
+        self.forever(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 100, 0)
 
     def at_interim(self):
-        self.forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0)
+        self.forever(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, 0)
 
     def at_endless(self):
         self.forever(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, 0)

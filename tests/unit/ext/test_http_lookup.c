@@ -25,6 +25,7 @@ static sem_t answer;       // lets one end
 
 // In place of the C library's: every name is slow. (libcurl finds this one first, because the
 // program comes before the libraries.)
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **result) {
     (void)name;
