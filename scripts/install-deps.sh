@@ -22,7 +22,7 @@ group_packages() {
     build)
         printf '%s\n' ca-certificates build-essential pkg-config cmake ninja-build \
             clang lld llvm wasi-libc "libclang-rt-$2-dev-wasm32" wabt binaryen xz-utils \
-            debian-archive-keyring libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libseccomp-dev \
+            debian-archive-keyring libwslay-dev libuv1-dev libseccomp-dev \
             uthash-dev libjansson-dev libssl-dev libcurl4-openssl-dev libcmocka-dev python3
         ;;
     test)

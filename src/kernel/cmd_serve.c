@@ -246,7 +246,8 @@ static void on_loaded(void *user, size_t loaded, size_t failed) {
     }
     nx_http_set_ready(s->http);
     nx_log(NX_LOG_INFO, "http", "listening",
-           NX_LOG_FIELDS(NX_LOG_STR("url", nx_http_url(s->http))));
+           NX_LOG_FIELDS(NX_LOG_STR("url", nx_http_url(s->http)),
+                         NX_LOG_STR("wsUrl", nx_http_ws_listen_url(s->http))));
 }
 
 static int start_parts(struct serve *s, const char *panels_dir, struct nx_error *err) {
@@ -254,7 +255,9 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     struct nx_http_config http = {
         .host = s->config.host,
         .port = (uint16_t)s->config.http_port,
+        .ws_port = s->config.ws_port,
         .public_url = s->config.public_url,
+        .allow_query_token = s->config.allow_query_token,
         .body_limit_bytes = s->config.body_limit_bytes,
         .max_clients = s->config.max_clients,
         .max_panels = s->config.max_panels,

@@ -29,7 +29,7 @@ int nx_cmd_version(int argc, char **argv) {
     puts("nexus " NX_VERSION);
     puts("quickjs " NX_QUICKJS_VERSION);
     puts("wabt " NX_WABT_VERSION);
-    puts("guest compiler clang " NX_GUEST_CLANG_VERSION ", " NX_GUEST_COMPILER);
+    printf("guest compiler clang %s, %s\n", NX_GUEST_CLANG_VERSION, NX_GUEST_COMPILER);
     puts("compiler " COMPILER);
     printf("build id %s\n", nx_sandbox_build_id());
     return NX_EXIT_OK;

@@ -40,6 +40,7 @@ static const struct setting settings[] = {
     {"WS_PORT", PORT, AT(ws_port), 0, 0},
     {"METRICS_PORT", PORT, AT(metrics_port), 0, 0},
     {"PUBLIC_URL", TEXT, AT(public_url), 0, 0},
+    {"ALLOW_QUERY_TOKEN", BOOL, AT(allow_query_token), 0, 0},
     {"ALLOW_INSECURE", BOOL, AT(allow_insecure), 0, 0},
     {"BODY_LIMIT", BYTES, AT(body_limit_bytes), 1, NX_MAX_BODY_LIMIT_BYTES},
     {"MAX_PANELS", NUMBER, AT(max_panels), 1, NX_MAX_PANELS},
@@ -88,7 +89,7 @@ static const struct setting settings[] = {
 static const struct nx_config defaults = {
     .host = "127.0.0.1",
     .http_port = 3000,
-    .ws_port = 3001,
+    .ws_port = NX_CONFIG_PORT_UNSET,
     .metrics_port = NX_CONFIG_PORT_OFF,
     .body_limit_bytes = NX_DEFAULT_BODY_LIMIT_BYTES,
     .max_panels = NX_DEFAULT_MAX_PANELS,
@@ -440,6 +441,9 @@ int nx_config_load(struct nx_config *config, const char *const *environment,
     config->memory_budget_mb = (uint32_t)(nx_machine_memory_limit_mb() * 3 / 4);
     for (size_t i = 0; environment[i]; i++)
         read_variable(environment[i], config, problems, notes);
+    // A server beside another one is given a port; that must not collide over the other's second.
+    if (config->ws_port == NX_CONFIG_PORT_UNSET)
+        config->ws_port = config->http_port == defaults.http_port ? 3001 : NX_CONFIG_PORT_OFF;
     check_host(config, problems);
     check_auth(config, problems, notes);
     check_public_url(config, problems);

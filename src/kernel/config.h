@@ -11,7 +11,7 @@
 #include "ext/http.h"
 #include "kernel/auth_key.h"
 
-enum { NX_CONFIG_PORT_OFF = -1 };
+enum { NX_CONFIG_PORT_OFF = -1, NX_CONFIG_PORT_UNSET = -2 };
 
 // Strings point into the environment given to nx_config_load, or are static; never NULL unless
 // said.
@@ -19,6 +19,7 @@ struct nx_config {
     const char *host;                         // numeric address
     int32_t http_port, ws_port, metrics_port; // 0: any free one; NX_CONFIG_PORT_OFF
     const char *public_url;                   // no '/' at its end; NULL: http://HOST:HTTP_PORT
+    bool allow_query_token;                   // ?token= on upgrades
     bool allow_insecure;                      // a HOST other than loopback is deliberate
     uint32_t body_limit_bytes;
     uint32_t max_panels, max_clients, max_queue;

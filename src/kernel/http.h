@@ -21,11 +21,13 @@ struct nx_http;
 struct nx_http_config {
     const char *host;       // numeric address
     uint16_t port;          // 0: any free one
+    int32_t ws_port;        // a second one, for WebSockets alone; 0: any free one, < 0: none
     const char *public_url; // what wsUrl is built from, no '/' at its end; NULL: http://host:port
     uint32_t body_limit_bytes;
     uint32_t max_clients; // connections; lowered to what the descriptor limit allows
     uint32_t max_panels;  // shown in listings
     // Borrowed until the server is gone.
+    bool allow_query_token;           // upgrades may carry their token as ?token=
     struct nx_auth *auth;             // NULL: requests need no token
     const struct nx_origins *origins; // pages that may come from elsewhere; NULL: none
 };
@@ -42,6 +44,9 @@ void nx_http_set_ready(struct nx_http *http);
 
 // "http://127.0.0.1:3000", with the real port. Valid while the server is.
 const char *nx_http_url(const struct nx_http *http);
+
+// "ws://127.0.0.1:3001" of the second port, or of the first without one.
+const char *nx_http_ws_listen_url(const struct nx_http *http);
 
 // The server is about to stop: /ready answers 503, and every reply closes its connection. New
 // connections are still taken, so that probes and late clients get an answer rather than a reset.

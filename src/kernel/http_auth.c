@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "kernel/http_conn.h"
+#include "kernel/ws_ticket.h"
 
 // Anybody may ask. A route and method that this table does not name take every permission: whoever
 // adds one decides.
@@ -20,6 +21,8 @@ static const unsigned required[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] = {
                         [NX_HTTP_DELETE] = NX_MAY_DELETE},
     [NX_ROUTE_STATE] = {[NX_HTTP_GET] = NX_MAY_READ, [NX_HTTP_HEAD] = NX_MAY_READ},
     [NX_ROUTE_TRIGGER] = {[NX_HTTP_POST] = NX_MAY_EXECUTE},
+    [NX_ROUTE_WS] = {[NX_HTTP_GET] = NX_MAY_READ},
+    [NX_ROUTE_TICKET] = {[NX_HTTP_POST] = NX_MAY_READ},
     [NX_ROUTE_HEALTH] = {[NX_HTTP_GET] = ANYBODY, [NX_HTTP_HEAD] = ANYBODY},
     [NX_ROUTE_READY] = {[NX_HTTP_GET] = ANYBODY, [NX_HTTP_HEAD] = ANYBODY},
 };
@@ -69,6 +72,11 @@ static void refuse_permission(struct nx_http_conn *conn, unsigned missing) {
 
 // ---- Judging ------------------------------------------------------------------------------------
 
+bool nx_http_may(const struct nx_http_conn *conn, enum nx_permission permission) {
+    return !conn->http->config.auth ||
+           (conn->identity && (conn->identity->permissions & permission) != 0);
+}
+
 // "Bearer TOKEN", the scheme in any case.
 static bool take_bearer(struct nx_span header, struct nx_span *token) {
     static const char scheme[] = "Bearer ";
@@ -81,32 +89,93 @@ static bool take_bearer(struct nx_span header, struct nx_span *token) {
     return true;
 }
 
-bool nx_http_authorize(struct nx_http_conn *conn, const struct nx_http_head *head) {
-    struct nx_auth *auth = conn->http->config.auth;
-    struct nx_span header = head->headers[NX_HEADER_AUTHORIZATION], token;
-    unsigned needed = required[conn->route][head->method];
+// A page cannot send headers with a WebSocket, but it can name subprotocols: "bearer.TOKEN".
+static bool take_subprotocol(struct nx_span list, struct nx_span *token) {
+    static const char prefix[] = "bearer.";
+    size_t len = sizeof prefix - 1;
+    while (list.len) {
+        const char *comma = memchr(list.data, ',', list.len);
+        struct nx_span item = nx_span_of(list.data, comma ? (size_t)(comma - list.data) : list.len);
+        size_t step = comma ? item.len + 1 : item.len;
+        list = nx_span_of(list.data + step, list.len - step);
+        while (item.len && item.data[0] == ' ')
+            item = nx_span_of(item.data + 1, item.len - 1);
+        while (item.len && item.data[item.len - 1] == ' ')
+            item.len--;
+        if (item.len > len && strncmp(item.data, prefix, len) == 0) {
+            *token = nx_span_of(item.data + len, item.len - len);
+            return true;
+        }
+    }
+    return false;
+}
+
+// The token that comes with a request, where it may stand. 0, NX_E_NOTFOUND, or NX_E_INVALID after
+// refusing.
+static int take_token(struct nx_http_conn *conn, const struct nx_http_head *head,
+                      const struct nx_http_match *match, struct nx_span *token) {
+    static char decoded[NX_MAX_TOKEN_BYTES]; // the server has one thread
+    struct nx_span header = head->headers[NX_HEADER_AUTHORIZATION];
+    if (header.data) {
+        if (take_bearer(header, token))
+            return 0;
+        refuse(conn, 401, "the Authorization header is not 'Bearer TOKEN'");
+        return NX_E_INVALID;
+    }
+    if (conn->route != NX_ROUTE_WS)
+        return NX_E_NOTFOUND;
+    if (take_subprotocol(head->headers[NX_HEADER_WS_PROTOCOL], token))
+        return 0;
+    if (conn->http->config.allow_query_token)
+        return nx_http_query(match->query, "token", decoded, sizeof decoded, token) == 0
+                   ? 0
+                   : NX_E_NOTFOUND;
+    return NX_E_NOTFOUND;
+}
+
+// Finds out whose request it is. False: answered.
+static bool identify(struct nx_http_conn *conn, const struct nx_http_head *head,
+                     const struct nx_http_match *match) {
+    char ticket[NX_WS_TICKET_CHARS + 1];
+    struct nx_span token;
     struct nx_error err = {0};
-    if (!auth || needed == ANYBODY)
-        return true;
-    if (needed == 0)
-        needed = NX_MAY_ALL;
-    if (!header.data) {
+    int rc = take_token(conn, head, match, &token);
+    if (rc == NX_E_INVALID)
+        return false;
+    if (rc == NX_E_NOTFOUND && conn->route == NX_ROUTE_WS &&
+        nx_http_query(match->query, "ticket", ticket, sizeof ticket, &token) == 0) {
+        struct nx_http *http = conn->http;
+        rc = nx_ws_ticket_redeem(http->tickets, token, match->panel_id, uv_now(http->loop),
+                                 &conn->identity);
+        if (rc == 0 && conn->identity)
+            return true;
+        refuse(conn, 401, "the ticket is not valid, was used, or is over");
+        return false;
+    }
+    if (rc == NX_E_NOTFOUND) {
         refuse(conn, 401, "this takes a token: Authorization: Bearer TOKEN");
         return false;
     }
-    if (!take_bearer(header, &token)) {
-        refuse(conn, 401, "the Authorization header is not 'Bearer TOKEN'");
-        return false;
-    }
-    int rc = nx_auth_verify(auth, token, nx_clock_wall_ms() / 1000, &conn->identity, &err);
-    if (rc == NX_E_NOMEM) {
+    rc = nx_auth_verify(conn->http->config.auth, token, nx_clock_wall_ms() / 1000, &conn->identity,
+                        &err);
+    if (rc == NX_E_NOMEM)
         nx_http_fail_error(conn, &err, "");
-        return false;
-    }
-    unsigned missing = rc == 0 ? needed & ~conn->identity->permissions : 0;
-    if (rc)
+    else if (rc)
         refuse(conn, 401, err.message);
-    else if (missing)
+    return rc == 0;
+}
+
+bool nx_http_authorize(struct nx_http_conn *conn, const struct nx_http_head *head,
+                       const struct nx_http_match *match) {
+    unsigned needed = required[conn->route][head->method];
+    if (!conn->http->config.auth || needed == ANYBODY)
+        return true;
+    if (needed == 0)
+        needed = NX_MAY_ALL;
+    if (!identify(conn, head, match))
+        return false;
+    unsigned missing = needed & ~conn->identity->permissions;
+    if (missing)
         refuse_permission(conn, missing);
-    return rc == 0 && !missing;
+    return !missing;
 }

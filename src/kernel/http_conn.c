@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "kernel/http_conn.h"
+#include "kernel/ws.h"
 
 // A buffer larger than this is given back when it is empty.
 enum { KEEP_IN_BYTES = 4096 };
@@ -63,6 +64,8 @@ void nx_http_conn_close(struct nx_http_conn *conn) {
     if (conn->state == NX_CONN_CLOSED)
         return;
     conn->state = NX_CONN_CLOSED;
+    if (conn->ws)
+        nx_ws_ended(conn->ws);
     // The execution goes on and commits; only nobody hears of it.
     if (conn->trigger)
         nx_trigger_detach(conn->trigger);
@@ -287,9 +290,21 @@ static size_t take_requests(struct nx_http_conn *conn, struct nx_span data) {
     return used;
 }
 
+// The connection has just become a WebSocket: what came behind the request are frames.
+static void begin_frames(struct nx_http_conn *conn, struct nx_span data) {
+    if (data.len)
+        nx_ws_received(conn->ws, data);
+}
+
 static void process_received(struct nx_http_conn *conn) {
     if (conn->in.len)
         drop_received(conn, take_requests(conn, nx_buf_span(&conn->in)));
+    if (conn->state == NX_CONN_UPGRADED) {
+        begin_frames(conn, nx_buf_span(&conn->in));
+        nx_buf_free(&conn->in);
+        nx_http_conn_account(conn);
+        return;
+    }
     // Nothing more will come to complete what is left.
     if (conn->state == NX_CONN_READING && conn->peer_done)
         nx_http_conn_close(conn);
@@ -336,12 +351,25 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
         return;
     struct nx_span data = nx_span_of(buf->base, (size_t)n);
     size_t used = 0;
+    if (conn->state == NX_CONN_UPGRADED) {
+        nx_ws_received(conn->ws, data);
+        return;
+    }
     if (conn->state == NX_CONN_READING && conn->in.len == 0)
         used = take_requests(conn, data);
+    if (conn->state == NX_CONN_UPGRADED) {
+        begin_frames(conn, nx_span_of(data.data + used, data.len - used));
+        return;
+    }
     bool had = conn->in.len > 0;
     keep_received(conn, nx_span_of(data.data + used, data.len - used));
     if (had && conn->state == NX_CONN_READING)
         process_received(conn);
+}
+
+void nx_http_conn_read_on(struct nx_http_conn *conn) {
+    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read))
+        nx_http_conn_close(conn);
 }
 
 // ---- Between requests ---------------------------------------------------------------------------
@@ -350,8 +378,7 @@ static void resume_reading(struct nx_http_conn *conn) {
     if (!conn->paused)
         return;
     conn->paused = false;
-    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read))
-        nx_http_conn_close(conn);
+    nx_http_conn_read_on(conn);
 }
 
 static void on_resumer(uv_idle_t *resumer) {
@@ -393,6 +420,10 @@ void nx_http_conn_replied(struct nx_http_conn *conn) {
 }
 
 void nx_http_conn_expire(struct nx_http_conn *conn) {
+    if (conn->state == NX_CONN_UPGRADED) {
+        nx_ws_expire(conn->ws);
+        return;
+    }
     conn->deadline_ms = 0;
     if (conn->state != NX_CONN_READING || conn->awaiting == NX_AWAIT_REQUEST) {
         nx_http_conn_close(conn);

@@ -37,12 +37,15 @@ enum nx_http_conn_state {
     NX_CONN_READING,
     NX_CONN_BUSY,
     NX_CONN_WRITING,
+    NX_CONN_UPGRADED,  // a WebSocket: its bytes are ws_conn.c's
     NX_CONN_LINGERING, // the last reply is out: reads on so that the client is not reset
     NX_CONN_CLOSED,
 };
 
 // What a READING connection waits for; each has its time limit.
 enum nx_http_awaiting { NX_AWAIT_REQUEST, NX_AWAIT_HEAD, NX_AWAIT_BODY };
+
+enum { NX_HTTP_URL_BYTES = 80 };
 
 struct nx_http_conn;
 
@@ -62,6 +65,7 @@ struct nx_http_conn {
     bool paused;          // reading stopped: too much read ahead
     bool peer_done;       // the client sends no more
     bool keep_alive;      // of the request at work
+    bool ws_only;         // came in on WS_PORT
     bool is_head;         // it wants no body
     bool respond_async;   // it prefers 202 to waiting
     uint64_t deadline_ms; // of the loop's clock; 0: none
@@ -83,6 +87,7 @@ struct nx_http_conn {
     uv_write_t write;
     uv_shutdown_t shutdown;
 
+    struct nx_ws_session *ws;   // UPGRADED: owned
     struct nx_trigger *trigger; // BUSY: the trigger at work
     struct nx_http_wait *wait;  // BUSY: a creation or deletion at work
     size_t request_id_len;
@@ -107,12 +112,13 @@ struct nx_http {
     uv_loop_t *loop;
     struct nx_runtime *runtime;   // NULL once it is gone
     struct nx_http_config config; // strings are not kept
-    char url[80];
-    char *ws_url; // owned: "ws://host:port"
+    char url[NX_HTTP_URL_BYTES];
+    char ws_listen_url[NX_HTTP_URL_BYTES]; // of the second port; empty without one
+    char *ws_url;                          // owned: "ws://host:port"
     size_t ws_url_len;
-    uv_tcp_t listener;
-    uv_timer_t sweep;  // time limits and the Date header
-    uv_idle_t resumer; // active while `resume` holds somebody
+    uv_tcp_t listener, ws_listener; // the second one only with config.ws_port
+    uv_timer_t sweep;               // time limits and the Date header
+    uv_idle_t resumer;              // active while `resume` holds somebody
     struct nx_http_conn_list conns;
     struct nx_http_conn_list resume; // kept-alive connections with a request already read
     uint32_t conn_count;
@@ -123,6 +129,8 @@ struct nx_http {
     struct nx_buf out;                    // the reply being made: head room, then its body
     struct nx_http_processes processes;
     struct nx_http_refusals refusals;
+    struct nx_ws *ws;
+    struct nx_ws_tickets *tickets;
     char date[32];
 
     // Stopping.
@@ -149,6 +157,8 @@ struct nx_http_request {
 void nx_http_conn_start(struct nx_http_conn *conn);
 // The same for one too many: says so and ends it.
 void nx_http_conn_turn_away(struct nx_http_conn *conn);
+// Reads again after uv_read_stop.
+void nx_http_conn_read_on(struct nx_http_conn *conn);
 // Ends it at once. Harmless when closed.
 void nx_http_conn_close(struct nx_http_conn *conn);
 // Bytes of the connection against NX_MAX_HTTP_BUFFERED_BYTES; false: over it.
@@ -203,7 +213,10 @@ void nx_http_fail_error(struct nx_http_conn *conn, const struct nx_error *err,
 bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
                    const struct nx_http_match *match);
 // The same for the token alone: takes the bearer's identity, or answers 401 or 403.
-bool nx_http_authorize(struct nx_http_conn *conn, const struct nx_http_head *head);
+bool nx_http_authorize(struct nx_http_conn *conn, const struct nx_http_head *head,
+                       const struct nx_http_match *match);
+// Whether the bearer has the permission. Always, where there is no authentication.
+bool nx_http_may(const struct nx_http_conn *conn, enum nx_permission permission);
 // Hands a whole request to its handler.
 void nx_http_dispatch(const struct nx_http_request *request);
 
@@ -211,7 +224,8 @@ void nx_http_dispatch(const struct nx_http_request *request);
 
 typedef void nx_http_handler_fn(const struct nx_http_request *request);
 nx_http_handler_fn nx_http_create_panel, nx_http_list_panels, nx_http_get_panel,
-    nx_http_delete_panel, nx_http_get_state, nx_http_trigger, nx_http_health, nx_http_ready;
+    nx_http_delete_panel, nx_http_get_state, nx_http_trigger, nx_http_ws_ticket, nx_http_health,
+    nx_http_ready;
 
 // The panel of the request's path; NULL after answering 404.
 struct nx_panel *nx_http_find_panel(const struct nx_http_request *request);

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "kernel/http_conn.h"
+#include "kernel/ws.h"
 
 static nx_http_handler_fn *const handlers[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] = {
     [NX_ROUTE_PANELS] = {[NX_HTTP_GET] = nx_http_list_panels,
@@ -14,6 +15,8 @@ static nx_http_handler_fn *const handlers[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] 
                         [NX_HTTP_DELETE] = nx_http_delete_panel},
     [NX_ROUTE_STATE] = {[NX_HTTP_GET] = nx_http_get_state, [NX_HTTP_HEAD] = nx_http_get_state},
     [NX_ROUTE_TRIGGER] = {[NX_HTTP_POST] = nx_http_trigger},
+    [NX_ROUTE_WS] = {[NX_HTTP_GET] = nx_http_upgrade},
+    [NX_ROUTE_TICKET] = {[NX_HTTP_POST] = nx_http_ws_ticket},
     [NX_ROUTE_HEALTH] = {[NX_HTTP_GET] = nx_http_health, [NX_HTTP_HEAD] = nx_http_health},
     [NX_ROUTE_READY] = {[NX_HTTP_GET] = nx_http_ready, [NX_HTTP_HEAD] = nx_http_ready},
 };
@@ -65,18 +68,22 @@ static void answer_options(struct nx_http_conn *conn) {
 bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
                    const struct nx_http_match *match) {
     uint32_t limit = conn->http->config.body_limit_bytes;
-    bool changes = head->method == NX_HTTP_POST || head->method == NX_HTTP_DELETE;
+    // A page's WebSocket comes with its cookies and without a preflight, like a form.
+    bool guarded = head->method == NX_HTTP_POST || head->method == NX_HTTP_DELETE ||
+                   match->route == NX_ROUTE_WS;
     if (head->method == NX_HTTP_OPTIONS)
         answer_options(conn);
     else if (match->route == NX_ROUTE_ANY)
         nx_http_fail(conn, 400, "INVALID_REQUEST", "'*' is for OPTIONS only");
+    else if (conn->ws_only && match->route < NX_ROUTE_HEALTH && match->route != NX_ROUTE_WS)
+        nx_http_fail(conn, 404, "NOT_FOUND", "only WebSockets are served on this port");
     else if (!nx_http_route_takes(match->route, head->method))
         nx_http_fail(conn, 405, "METHOD_NOT_ALLOWED", "this resource takes %s",
                      nx_http_route_allow(match->route));
-    else if (changes && !conn->allowed_origin &&
+    else if (guarded && !conn->allowed_origin &&
              !origin_acceptable(conn->http, head->headers[NX_HEADER_ORIGIN]))
         nx_http_fail(conn, 403, "FORBIDDEN", "requests from pages of this origin are not accepted");
-    else if (!nx_http_authorize(conn, head))
+    else if (!nx_http_authorize(conn, head, match))
         return false;
     else if (head->content_length > limit)
         nx_http_fail(conn, 413, "RESOURCE_LIMIT", "the body is larger than %u bytes", limit);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "kernel/http_conn.h"
+#include "kernel/ws.h"
 
 struct nx_panel *nx_http_find_panel(const struct nx_http_request *request) {
     struct nx_http_conn *conn = request->conn;
@@ -68,7 +69,7 @@ static void put_summary(struct nx_buf *out, const struct nx_panel *panel) {
     put_text(out, "status", nx_panel_status(panel));
     put_time(out, "createdAt", nx_panel_created_at_ms(panel));
     put_time(out, "lastActivity", nx_panel_last_activity_ms(panel));
-    put_json(out, "clientCount", "0"); // no socket can be open yet
+    nx_buf_printf(out, ",\"clientCount\":%u", nx_ws_client_count(panel));
 }
 
 static void put_args(struct nx_buf *out, const struct nx_tool_def *tool) {

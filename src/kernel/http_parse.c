@@ -43,6 +43,10 @@ static const struct {
     [NX_HEADER_CONNECTION] = {NAME("connection")},
     [NX_HEADER_PREFER] = {NAME("prefer")},
     [NX_HEADER_IF_NONE_MATCH] = {NAME("if-none-match")},
+    [NX_HEADER_UPGRADE] = {NAME("upgrade")},
+    [NX_HEADER_WS_KEY] = {NAME("sec-websocket-key")},
+    [NX_HEADER_WS_VERSION] = {NAME("sec-websocket-version")},
+    [NX_HEADER_WS_PROTOCOL] = {NAME("sec-websocket-protocol")},
 #undef NAME
 };
 

@@ -9,6 +9,8 @@
 
 #include "base/log.h"
 #include "kernel/http_conn.h"
+#include "kernel/ws.h"
+#include "kernel/ws_ticket.h"
 
 enum { SWEEP_MS = 1000 };
 
@@ -54,6 +56,7 @@ static void on_connection(uv_stream_t *listener, int status) {
         free(conn);
         return;
     }
+    conn->ws_only = listener == (uv_stream_t *)&http->ws_listener;
     if (uv_accept(listener, (uv_stream_t *)&conn->tcp) || http->stopping) {
         uv_close((uv_handle_t *)&conn->tcp, on_refused);
         return;
@@ -91,26 +94,36 @@ static int parse_address(const char *host, uint16_t port, struct sockaddr_storag
     return uv_ip6_addr(host, port, (struct sockaddr_in6 *)address);
 }
 
-static int bind_listener(struct nx_http *http, const struct nx_http_config *config,
-                         struct nx_error *err) {
+// Binds and puts "scheme://host:port" with the real port into `url`, whose number is returned in
+// *port.
+static int bind_listener(uv_tcp_t *listener, const char *scheme, const char *host, uint16_t *port,
+                         char url[NX_HTTP_URL_BYTES], struct nx_error *err) {
     struct sockaddr_storage address = {0};
-    if (parse_address(config->host, config->port, &address))
-        return nx_error_set(err, NX_E_INVALID, "%s is not an address", config->host);
-    int rc = uv_tcp_bind(&http->listener, (struct sockaddr *)&address, 0);
+    if (parse_address(host, *port, &address))
+        return nx_error_set(err, NX_E_INVALID, "%s is not an address", host);
+    int rc = uv_tcp_bind(listener, (struct sockaddr *)&address, 0);
     // The socket reports an address in use only when asked for its name, or when it listens.
     int len = sizeof address;
     if (rc == 0)
-        rc = uv_tcp_getsockname(&http->listener, (struct sockaddr *)&address, &len);
+        rc = uv_tcp_getsockname(listener, (struct sockaddr *)&address, &len);
     if (rc)
-        return nx_error_set(err, NX_E_IO, "cannot bind %s port %u: %s", config->host, config->port,
+        return nx_error_set(err, NX_E_IO, "cannot bind %s port %u: %s", host, *port,
                             uv_strerror(rc));
     bool ipv6 = address.ss_family == AF_INET6;
-    uint16_t port = ntohs(ipv6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                               : ((struct sockaddr_in *)&address)->sin_port);
-    http->config.port = port;
-    snprintf(http->url, sizeof http->url, ipv6 ? "http://[%s]:%u" : "http://%s:%u", config->host,
-             port);
+    *port = ntohs(ipv6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                       : ((struct sockaddr_in *)&address)->sin_port);
+    snprintf(url, NX_HTTP_URL_BYTES, ipv6 ? "%s://[%s]:%u" : "%s://%s:%u", scheme, host, *port);
     return 0;
+}
+
+static int bind_listeners(struct nx_http *http, const struct nx_http_config *config,
+                          struct nx_error *err) {
+    int rc =
+        bind_listener(&http->listener, "http", config->host, &http->config.port, http->url, err);
+    if (rc || config->ws_port < 0)
+        return rc;
+    uint16_t port = (uint16_t)config->ws_port;
+    return bind_listener(&http->ws_listener, "ws", config->host, &port, http->ws_listen_url, err);
 }
 
 // "http://host" -> "ws://host", "https://host" -> "wss://host".
@@ -127,18 +140,26 @@ static int make_ws_url(struct nx_http *http, const char *public_url, struct nx_e
     return nx_error_set(err, NX_E_NOMEM, "out of memory");
 }
 
+static void free_server(struct nx_http *http) {
+    nx_ws_tickets_free(http->tickets);
+    free(http->ws_url);
+    nx_buf_free(&http->out);
+    free(http);
+}
+
+static void never_started_closed(void *user) {
+    struct nx_http *http = user;
+    if (--http->open_handles == 0)
+        free_server(http);
+}
+
 static void on_never_started(uv_handle_t *handle) {
-    struct nx_http *http = handle->data;
-    if (--http->open_handles == 0) {
-        free(http->ws_url);
-        nx_buf_free(&http->out);
-        free(http);
-    }
+    never_started_closed(handle->data);
 }
 
 static void close_handles(struct nx_http *http, uv_close_cb on_close) {
-    uv_handle_t *handles[] = {(uv_handle_t *)&http->listener, (uv_handle_t *)&http->sweep,
-                              (uv_handle_t *)&http->resumer};
+    uv_handle_t *handles[] = {(uv_handle_t *)&http->listener, (uv_handle_t *)&http->ws_listener,
+                              (uv_handle_t *)&http->sweep, (uv_handle_t *)&http->resumer};
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
         uv_close(handles[i], on_close);
 }
@@ -169,18 +190,21 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
     struct nx_http *http = new_server(loop, runtime, config);
     if (!http)
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
-    if (uv_tcp_init(loop, &http->listener)) {
-        nx_buf_free(&http->out);
-        free(http);
+    http->tickets = nx_ws_tickets_new();
+    if (!http->tickets || uv_tcp_init(loop, &http->listener)) {
+        free_server(http);
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     }
+    uv_tcp_init(loop, &http->ws_listener); // fails only with flags
     uv_timer_init(loop, &http->sweep);
     uv_idle_init(loop, &http->resumer);
-    http->listener.data = http->sweep.data = http->resumer.data = http;
-    http->open_handles = 3;
-    int rc = bind_listener(http, config, err);
+    http->listener.data = http->ws_listener.data = http->sweep.data = http->resumer.data = http;
+    http->open_handles = 4;
+    int rc = bind_listeners(http, config, err);
     if (rc == 0)
         rc = make_ws_url(http, config->public_url, err);
+    if (rc == 0)
+        rc = nx_ws_new(&http->ws, http, err);
     if (rc) {
         close_handles(http, on_never_started);
         return rc;
@@ -193,6 +217,11 @@ int nx_http_listen(struct nx_http *http, struct nx_error *err) {
     int rc = uv_listen((uv_stream_t *)&http->listener, NX_HTTP_BACKLOG, on_connection);
     if (rc)
         return nx_error_set(err, NX_E_IO, "cannot listen on %s: %s", http->url, uv_strerror(rc));
+    if (http->ws_listen_url[0])
+        rc = uv_listen((uv_stream_t *)&http->ws_listener, NX_HTTP_BACKLOG, on_connection);
+    if (rc)
+        return nx_error_set(err, NX_E_IO, "cannot listen on %s: %s", http->ws_listen_url,
+                            uv_strerror(rc));
     uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     return 0;
 }
@@ -205,10 +234,15 @@ const char *nx_http_url(const struct nx_http *http) {
     return http->url;
 }
 
+const char *nx_http_ws_listen_url(const struct nx_http *http) {
+    return http->ws_listen_url[0] ? http->ws_listen_url : http->url;
+}
+
 // ---- Stopping -----------------------------------------------------------------------------------
 
 void nx_http_drain(struct nx_http *http) {
     http->draining = true;
+    nx_ws_drain(http->ws);
 }
 
 void nx_http_check_stopped(struct nx_http *http) {
@@ -216,16 +250,18 @@ void nx_http_check_stopped(struct nx_http *http) {
         return;
     void (*on_stopped)(void *user) = http->on_stopped;
     void *user = http->on_stopped_user;
-    free(http->ws_url);
-    nx_buf_free(&http->out);
-    free(http);
+    free_server(http);
     on_stopped(user);
 }
 
-static void on_handle_closed(uv_handle_t *handle) {
-    struct nx_http *http = handle->data;
+static void one_closed(void *user) {
+    struct nx_http *http = user;
     http->open_handles--;
     nx_http_check_stopped(http);
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+    one_closed(handle->data);
 }
 
 // The sweep goes on until the last reply is out: it watches over the time for that.
@@ -235,6 +271,8 @@ static void on_flush_check(uv_timer_t *timer) {
     if (http->conn_count == 0) {
         uv_timer_stop(timer);
         close_handles(http, on_handle_closed);
+        http->open_handles++;
+        nx_ws_free(http->ws, one_closed, http);
     }
 }
 
@@ -251,6 +289,9 @@ void nx_http_stop(struct nx_http *http, void (*on_stopped)(void *user), void *us
         conn->trigger = NULL;
         if (conn->state == NX_CONN_READING || conn->state == NX_CONN_BUSY)
             nx_http_conn_close(conn);
+        // Those with triggers under way until now: the last of their results go out first.
+        if (conn->state == NX_CONN_UPGRADED)
+            nx_ws_flush_and_close(conn->ws);
     }
     uv_timer_start(&http->sweep, on_flush_check, 0, FLUSH_CHECK_MS);
 }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of the WebSocket server, shared by the ws_*.c files. See ws.h.
+#ifndef NX_KERNEL_WS_SESSION_H
+#define NX_KERNEL_WS_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <wslay/wslay.h>
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "kernel/http_conn.h"
+#include "kernel/runtime.h"
+#include "kernel/ws.h"
+#include "kernel/ws_ticket.h"
+
+enum nx_ws_topic {
+    NX_TOPIC_STATE = 1 << 0,
+    NX_TOPIC_EVENTS = 1 << 1,
+    NX_TOPIC_VIEW = 1 << 2,
+    NX_TOPIC_LOGS = 1 << 3,
+    NX_TOPIC_DEFAULT = NX_TOPIC_STATE | NX_TOPIC_EVENTS,
+};
+
+// Close codes of RFC 6455, of its registry, and our own.
+enum nx_ws_code {
+    NX_WS_NORMAL = 1000,
+    NX_WS_GOING_AWAY = 1001,
+    NX_WS_UNSUPPORTED = 1003,
+    NX_WS_TRY_AGAIN_LATER = 1013,
+    NX_WS_TOKEN_EXPIRED = 4401,
+};
+
+// A message, made once and shared by all whom it is sent to.
+struct nx_ws_text {
+    uint32_t refs;
+    size_t len;
+    char data[];
+};
+
+enum nx_ws_kind { NX_WS_PLAIN, NX_WS_PATCH, NX_WS_RESYNC };
+
+struct nx_ws_item {
+    STAILQ_ENTRY(nx_ws_item) link;
+    struct nx_ws_text *text; // NULL for RESYNC: made when it is its turn, so that it is the latest
+    enum nx_ws_kind kind;
+};
+STAILQ_HEAD(nx_ws_items, nx_ws_item);
+
+// A trigger of the session that has not ended.
+struct nx_ws_call {
+    TAILQ_ENTRY(nx_ws_call) link;
+    struct nx_ws_session *session;
+    struct nx_trigger *trigger;
+    size_t request_id_len; // 0: the client gave none
+    char request_id[NX_MAX_REQUEST_ID_BYTES];
+};
+TAILQ_HEAD(nx_ws_calls, nx_ws_call);
+
+struct nx_ws_session {
+    struct nx_ws *ws;
+    struct nx_http_conn *conn;
+    struct nx_panel *panel; // NULL once it is gone
+    TAILQ_ENTRY(nx_ws_session) panel_link, all_link, dirty_link;
+    wslay_event_context_ptr frames;
+    struct nx_span incoming; // while reading: what wslay has not taken yet
+    struct nx_ws_items queue;
+    size_t queued_bytes;
+    uint32_t queued_count;
+    bool dirty, writing, read_paused;
+    bool resync_pending; // a RESYNC is in the queue: PATCHes before it are covered
+    bool ping_sent;      // and nothing has come since
+    uint16_t close_code; // 0: stays open. Else: closes when the queue is out
+    const char *close_reason;
+    bool close_queued;
+    unsigned topics; // enum nx_ws_topic
+    char **keys;     // owned; none: the whole state
+    size_t key_count;
+    struct nx_ws_calls calls;
+    uint32_t call_count;
+};
+TAILQ_HEAD(nx_ws_sessions, nx_ws_session);
+
+// What a panel's user data slot holds while somebody watches.
+struct nx_ws_panel {
+    struct nx_ws_sessions sessions;
+    unsigned count;
+};
+
+struct nx_ws {
+    struct nx_http *http;
+    uv_prepare_t flusher; // writes what the callbacks of one turn of the loop left, in one call each
+    struct nx_ws_sessions all, dirty;
+    uint32_t count;
+    uint64_t dropped; // sessions that were too slow
+    bool draining;
+    struct nx_buf out;     // frames of the session being flushed
+    struct nx_buf scratch; // the message being made
+    void (*on_closed)(void *user);
+    void *on_closed_user;
+};
+
+// ---- ws_conn.c
+
+// Makes the session of an upgraded connection; `reply` (the 101 head) goes out first. NULL: no
+// memory.
+struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
+                                 struct nx_panel *panel, struct nx_span reply);
+// Queues a message. Takes no reference of its own if it does not keep the text.
+void nx_ws_send(struct nx_ws_session *session, struct nx_ws_text *text, enum nx_ws_kind kind);
+// Closes once everything queued is out; `reason` is static text.
+void nx_ws_close(struct nx_ws_session *session, enum nx_ws_code code, const char *reason);
+// Has the session written to before the loop waits again.
+void nx_ws_touch(struct nx_ws_session *session);
+void nx_ws_flush(struct nx_ws_session *session);
+
+// ---- ws_message.c
+
+void nx_ws_message(struct nx_ws_session *session, struct nx_span text);
+// Lets go of the triggers under way.
+void nx_ws_detach_calls(struct nx_ws_session *session);
+
+// ---- ws_hub.c
+
+int nx_ws_watch(struct nx_ws_session *session, struct nx_panel *panel);
+void nx_ws_unwatch(struct nx_ws_session *session);
+// Whether the session wants to hear of `key`.
+bool nx_ws_wants_key(const struct nx_ws_session *session, struct nx_span key);
+
+// ---- ws_text.c: each makes a message with one reference for the caller; NULL: no memory
+
+struct nx_ws_text *nx_ws_text_connected(struct nx_ws *ws, const struct nx_panel *panel);
+struct nx_ws_text *nx_ws_text_resync(struct nx_ws *ws, const struct nx_panel *panel);
+struct nx_ws_text *nx_ws_text_result(struct nx_ws *ws, const struct nx_ws_call *call,
+                                     const struct nx_result *result);
+struct nx_ws_text *nx_ws_text_progress(struct nx_ws *ws, const struct nx_ws_call *call,
+                                       const struct nx_result *result);
+// `session` not NULL: only the keys it wants.
+struct nx_ws_text *nx_ws_text_patch(struct nx_ws *ws, const struct nx_ws_session *session,
+                                    uint64_t version, const struct nx_mutation *mutations,
+                                    size_t count);
+struct nx_ws_text *nx_ws_text_event(struct nx_ws *ws, const struct nx_event *event);
+struct nx_ws_text *nx_ws_text_view(struct nx_ws *ws, const struct nx_view_command *view);
+struct nx_ws_text *nx_ws_text_log(struct nx_ws *ws, const char *handler,
+                                  const struct nx_log_entry *entry);
+struct nx_ws_text *nx_ws_text_error(struct nx_ws *ws, const char *code, const char *message,
+                                    struct nx_span request_id);
+struct nx_ws_text *nx_ws_text_closed(struct nx_ws *ws, const char *reason);
+struct nx_ws_text *nx_ws_text_pong(struct nx_ws *ws);
+void nx_ws_text_unref(struct nx_ws_text *text); // NULL is fine
+
+// Sends and drops the caller's reference; NULL (no memory) closes the session.
+void nx_ws_send_once(struct nx_ws_session *session, struct nx_ws_text *text);
+
+#endif

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The messages that the server sends, as JSON.
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "kernel/result.h"
+#include "kernel/ws_session.h"
+
+// Past this the buffer that messages are made in is not kept.
+enum { KEEP_SCRATCH_BYTES = 1024 * 1024 };
+
+static struct nx_buf *begin(struct nx_ws *ws, const char *type) {
+    struct nx_buf *out = &ws->scratch;
+    nx_buf_reset(out);
+    nx_buf_append_str(out, "{\"type\":\"");
+    nx_buf_append_str(out, type);
+    nx_buf_append_char(out, '"');
+    return out;
+}
+
+static struct nx_ws_text *end(struct nx_ws *ws) {
+    struct nx_buf *out = &ws->scratch;
+    struct nx_ws_text *text = NULL;
+    if (nx_buf_append_char(out, '}') == 0)
+        text = malloc(sizeof *text + out->len);
+    if (text) {
+        text->refs = 1;
+        text->len = out->len;
+        memcpy(text->data, out->data, out->len);
+    }
+    if (out->cap > KEEP_SCRATCH_BYTES)
+        nx_buf_free(out);
+    return text;
+}
+
+void nx_ws_text_unref(struct nx_ws_text *text) {
+    if (text && --text->refs == 0)
+        free(text);
+}
+
+static void put_string(struct nx_buf *out, const char *key, struct nx_span value) {
+    nx_json_append_key(out, key);
+    nx_json_append_string(out, value);
+}
+
+static void put_timestamp(struct nx_buf *out) {
+    char text[25];
+    nx_clock_rfc3339(nx_clock_wall_ms(), text);
+    put_string(out, "timestamp", nx_span_str(text));
+}
+
+static void put_request_id(struct nx_buf *out, struct nx_span id) {
+    if (id.len)
+        put_string(out, "requestId", id);
+}
+
+static void put_state(struct nx_buf *out, const struct nx_panel *panel) {
+    nx_buf_printf(out, ",\"version\":%" PRIu64 ",\"state\":", nx_panel_state_version(panel));
+    nx_panel_render_state(panel, out);
+}
+
+struct nx_ws_text *nx_ws_text_connected(struct nx_ws *ws, const struct nx_panel *panel) {
+    struct nx_buf *out = begin(ws, "CONNECTED");
+    put_string(out, "panelId", nx_span_str(nx_panel_id(panel)));
+    put_state(out, panel);
+    return end(ws);
+}
+
+struct nx_ws_text *nx_ws_text_resync(struct nx_ws *ws, const struct nx_panel *panel) {
+    put_state(begin(ws, "RESYNC"), panel);
+    return end(ws);
+}
+
+static struct nx_span request_id_of(const struct nx_ws_call *call) {
+    return nx_span_of(call->request_id, call->request_id_len);
+}
+
+struct nx_ws_text *nx_ws_text_result(struct nx_ws *ws, const struct nx_ws_call *call,
+                                     const struct nx_result *result) {
+    struct nx_buf *out = begin(ws, "RESULT");
+    put_request_id(out, request_id_of(call));
+    nx_buf_append_char(out, ',');
+    nx_result_render_members(out, result);
+    return end(ws);
+}
+
+struct nx_ws_text *nx_ws_text_progress(struct nx_ws *ws, const struct nx_ws_call *call,
+                                       const struct nx_result *result) {
+    struct nx_buf *out = begin(ws, "PROGRESS");
+    put_request_id(out, request_id_of(call));
+    nx_buf_append_str(out, ",\"status\":\"suspended\",\"mutations\":");
+    nx_result_render_mutations(out, result->mutations, result->mutation_count);
+    nx_buf_append_str(out, ",\"events\":");
+    nx_result_render_events(out, result->events, result->event_count);
+    nx_buf_append_str(out, ",\"suspension\":");
+    nx_result_render_suspension(out, result);
+    return end(ws);
+}
+
+// The mutations that `session` wants, each as an array of one: what is between the brackets.
+static void put_wanted(struct nx_buf *out, const struct nx_ws_session *session,
+                       const struct nx_mutation *mutations, size_t count) {
+    struct nx_buf one;
+    nx_buf_init(&one, NX_MAX_FRAME_BYTES);
+    nx_buf_append_char(out, '[');
+    for (size_t i = 0; i < count; i++) {
+        if (!nx_ws_wants_key(session, mutations[i].key))
+            continue;
+        nx_buf_reset(&one);
+        nx_json_append_comma(out);
+        if (nx_result_render_mutations(&one, &mutations[i], 1) == 0)
+            nx_buf_append(out, one.data + 1, one.len - 2);
+    }
+    nx_buf_append_char(out, ']');
+    nx_buf_free(&one);
+}
+
+struct nx_ws_text *nx_ws_text_patch(struct nx_ws *ws, const struct nx_ws_session *session,
+                                    uint64_t version, const struct nx_mutation *mutations,
+                                    size_t count) {
+    struct nx_buf *out = begin(ws, "PATCH");
+    nx_buf_printf(out, ",\"version\":%" PRIu64 ",\"mutations\":", version);
+    if (session)
+        put_wanted(out, session, mutations, count);
+    else
+        nx_result_render_mutations(out, mutations, count);
+    put_timestamp(out);
+    return end(ws);
+}
+
+static void put_json(struct nx_buf *out, const char *key, struct nx_span json) {
+    if (json.len == 0)
+        return;
+    nx_json_append_key(out, key);
+    nx_buf_append_span(out, json);
+}
+
+struct nx_ws_text *nx_ws_text_event(struct nx_ws *ws, const struct nx_event *event) {
+    struct nx_buf *out = begin(ws, "EVENT");
+    put_string(out, "name", event->name);
+    put_json(out, "payload", event->payload_json);
+    put_timestamp(out);
+    return end(ws);
+}
+
+struct nx_ws_text *nx_ws_text_view(struct nx_ws *ws, const struct nx_view_command *view) {
+    struct nx_buf *out = begin(ws, "VIEW");
+    put_string(out, "command", view->type);
+    put_string(out, "componentId", view->component_id);
+    put_json(out, "args", view->args_json);
+    return end(ws);
+}
+
+struct nx_ws_text *nx_ws_text_log(struct nx_ws *ws, const char *handler,
+                                  const struct nx_log_entry *entry) {
+    struct nx_buf *out = begin(ws, "LOG");
+    put_string(out, "handler", nx_span_str(handler));
+    put_string(out, "level", entry->level);
+    put_string(out, "message", entry->message);
+    put_timestamp(out);
+    return end(ws);
+}
+
+struct nx_ws_text *nx_ws_text_error(struct nx_ws *ws, const char *code, const char *message,
+                                    struct nx_span request_id) {
+    struct nx_buf *out = begin(ws, "ERROR");
+    put_request_id(out, request_id);
+    put_string(out, "code", nx_span_str(code));
+    put_string(out, "message", nx_span_str(message));
+    return end(ws);
+}
+
+struct nx_ws_text *nx_ws_text_closed(struct nx_ws *ws, const char *reason) {
+    put_string(begin(ws, "CLOSED"), "reason", nx_span_str(reason));
+    return end(ws);
+}
+
+struct nx_ws_text *nx_ws_text_pong(struct nx_ws *ws) {
+    begin(ws, "PONG");
+    return end(ws);
+}
