@@ -21,7 +21,6 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN_DIR = pathlib.Path(os.environ.get("NX_BUILD_DIR", ROOT / "build/release")) / "bin"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PORT_IN_DOCUMENTS = "3000"
 BLOCK_SECONDS = 60
 
 # Commands that cannot run in a test, by document and first line, each with its reason.
@@ -54,7 +53,8 @@ class Shell:
     """One bash that reads blocks and says what each printed, and which of its commands failed."""
 
     def __init__(self, folder):
-        self.folder, self.port, self.count = folder, free_port(), 0
+        self.folder, self.count = folder, 0
+        self.ports = {"3000": free_port(), "3001": free_port()}  # in the document -> here
         (folder / "build/release").mkdir(parents=True)
         (folder / "build/release/bin").symlink_to(BIN_DIR)
         shutil.copytree(ROOT / "examples", folder / "examples")
@@ -62,14 +62,14 @@ class Shell:
             ["bash", "--norc", "--noprofile"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, text=True, start_new_session=True,
             env={"PATH": f"{BIN_DIR}:{os.environ['PATH']}", "HOME": str(folder), "LC_ALL": "C.UTF-8",
-                 "HTTP_PORT": str(self.port), "WORKERS": "1"})
+                 "HTTP_PORT": str(self.ports["3000"]), "WS_PORT": str(self.ports["3001"]), "WORKERS": "1"})
 
     def run(self, text):
         """(what the block printed, the commands that failed)"""
         self.count += 1
         script, out, failed, done = (self.folder / f".{self.count}.{suffix}"
                                      for suffix in ("sh", "out", "failed", "done"))
-        script.write_text(text.replace(f":{PORT_IN_DOCUMENTS}", f":{self.port}"), encoding="utf-8")
+        script.write_text(self.with_ports(text, self.ports), encoding="utf-8")
         self.process.stdin.write(
             f"set -o pipefail; trap 'echo \"$BASH_COMMAND\" >> {failed}' ERR\n"
             f". {script} > {out} 2>&1\n"
@@ -84,13 +84,19 @@ class Shell:
             self.wait_for_server()
         output = out.read_text(encoding="utf-8", errors="replace")
         failures = failed.read_text(encoding="utf-8").splitlines() if failed.exists() else []
-        return output.replace(f":{self.port}", f":{PORT_IN_DOCUMENTS}"), failures
+        return self.with_ports(output, {here: there for there, here in self.ports.items()}), failures
+
+    @staticmethod
+    def with_ports(text, ports):
+        for old, new in ports.items():
+            text = text.replace(f":{old}", f":{new}")
+        return text
 
     def wait_for_server(self):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=5):
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['3000']}/ready", timeout=5):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
