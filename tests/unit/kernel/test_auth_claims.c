@@ -129,8 +129,8 @@ static void parties(void **state) {
         "\"iss\":\"https://id.example\",\"aud\":\"nexus\",\"workspace_id\":[\"w1\"]",
         "\"iss\":\"https://id.example\",\"aud\":\"nexus\",\"workspace_id\":\"w1\\u0000\"",
         "\"iss\":\"https://id.example\",\"aud\":\"nexus\",\"workspace_id\":\"\\uff571\"",
-        "\"iss\":\"https://id.example\",\"aud\":\"nexus\",\"workspace_id\":\"w2\","
-        "\"workspace_id\":\"w1\"",
+        ("\"iss\":\"https://id.example\",\"aud\":\"nexus\",\"workspace_id\":\"w2\","
+         "\"workspace_id\":\"w1\""),
     };
     char claims[512];
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

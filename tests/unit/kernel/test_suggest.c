@@ -173,6 +173,7 @@ static void test_mutilated_code(void **state) {
         char copy[sizeof code];
         struct nx_suggestion s;
         char *exact = malloc(len + 1); // its end is the sanitizer's, too
+        assert_non_null(exact);
         memcpy(exact, code, len);
         nx_suggest(&s, nx_span_of(exact, len), NULL);
         nx_suggestion_free(&s);
