@@ -115,6 +115,8 @@ static void put_run(struct nx_buf *frame, uint32_t slot) {
     put_caps(frame);
     nx_wire_put_bytes(frame, nx_span_str("{}"));
     nx_wire_put_bytes(frame, nx_span_str("{}"));
+    nx_wire_put_u8(frame, 0); // no chain
+    nx_wire_put_u32(frame, 0);
     nx_wire_end(frame, start);
 }
 

@@ -118,6 +118,13 @@
 // Frames sent to a worker ahead of its answers: enough to keep it busy while the kernel does a
 // round of its loop.
 #define NX_MAX_IN_FLIGHT               32
+// Executions of one panel that are sent before the first of them has answered: by then the panel
+// is no longer what waits for the way to the worker and back.
+#define NX_MAX_CHAIN                   16
+// State that a worker keeps for the next execution of a chain: copying it must stay cheap beside
+// running it. And chains that one worker remembers.
+#define NX_MAX_CHAIN_STATE_BYTES       ((size_t)32 * 1024)
+#define NX_CHAIN_BASES                 16
 // Bytes waiting in the kernel for one worker's socket before it gets no further work.
 #define NX_WORKER_FEED_BYTES           (1024 * 1024)
 // Bytecode that one worker keeps warm; the least recently used goes first.

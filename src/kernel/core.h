@@ -18,7 +18,7 @@
 // A trigger's phases, and the functions that move it on:
 //
 //   nx_runtime_trigger --> WAITING --nx_turn_give--> RUNNING --nx_segment_done--> (ended)
-//                             |  (code not cached)     ^ |
+//                             |  (code not cached)     ^ |   (CHAINED: sent ahead of the turn)
 //                             +---> COMPILING ---------+ | nx_suspend
 //                                                      | v
 //                                  READY <----------- SUSPENDED
@@ -89,7 +89,12 @@ struct nx_panel {
 
     // The turn: who runs, and who waits for it. Both lists are in order of arrival; a trigger's
     // `arrival` decides between their heads.
-    struct nx_trigger *running;     // COMPILING or RUNNING; NULL when the turn is free
+    struct nx_trigger *running; // COMPILING or RUNNING; NULL when the turn is free
+    // CHAINED: sent after `running`, each to begin with the state the one before leaves. They have
+    // the turn after it unless the chain breaks; then they wait again, at their old places.
+    struct nx_trigger_list chained;
+    uint32_t chained_count;
+    uint32_t chain;                 // names the chain that `running` is in; 0: in none
     struct nx_trigger_list waiting; // WAITING
     struct nx_trigger_list ready;   // READY
     uint32_t waiting_count;
@@ -117,6 +122,7 @@ enum nx_trigger_phase {
     NX_TRIGGER_WAITING,
     NX_TRIGGER_COMPILING,
     NX_TRIGGER_RUNNING,
+    NX_TRIGGER_CHAINED,
     NX_TRIGGER_SUSPENDED,
     NX_TRIGGER_READY,
     NX_TRIGGER_ENDED,
@@ -188,6 +194,7 @@ struct nx_runtime {
 
     uint64_t arrivals;      // last number given to nx_trigger.arrival
     uint64_t suspensions;   // last suspension id
+    uint32_t chains;        // last chain; 0 is skipped
     uint32_t trigger_count; // alive, in any phase
     uint32_t waiting_count, suspended_count;
     uint32_t panels_parked; // panels with parked_count > 0
@@ -274,8 +281,17 @@ void nx_turn_dequeue(struct nx_trigger *t);
 // Gives the turn away as long as it is free and somebody can use it, then does the same for panels
 // that starved for an instance. To be called whenever a turn or an instance became free.
 void nx_turn_give(struct nx_panel *panel);
+// Takes a RUNNING, COMPILING or CHAINED trigger out of the turn.
+void nx_turn_leave(struct nx_trigger *t);
 // Whether a new trigger could start at once, overtaking nobody.
 bool nx_turn_is_free(const struct nx_panel *panel);
+// Sends what waits next along behind what runs, as far as a chain may go.
+void nx_turn_extend(struct nx_panel *panel);
+// Those behind `t` in the chain (NULL: all) wait again. What the worker makes of them is not taken:
+// no effect of theirs is visible anywhere, so that running them again is running them once.
+void nx_turn_break_chain(struct nx_panel *panel, const struct nx_trigger *t);
+// `t` followed in a chain that had ended before it: it waits again.
+void nx_turn_not_run(struct nx_trigger *t);
 // Starts the first segment of `t`, whose panel's turn is free. 0: it holds the turn now. NX_E_BUSY:
 // no instance is free, and the panel is listed as starved. Other errors: it cannot run.
 int nx_turn_start(struct nx_trigger *t, struct nx_span args, struct nx_error *err);

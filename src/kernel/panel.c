@@ -78,6 +78,7 @@ static struct nx_panel *find_any(const struct nx_runtime *rt, struct nx_span id)
 static int make_panel(struct nx_panel *panel, struct nx_span id, const struct nx_panel_def *def,
                       struct nx_error *err) {
     TAILQ_INIT(&panel->waiting);
+    TAILQ_INIT(&panel->chained);
     TAILQ_INIT(&panel->ready);
     TAILQ_INIT(&panel->suspended);
     panel->id = strndup(id.data, id.len);
@@ -176,6 +177,7 @@ void nx_panel_free(struct nx_panel *panel) {
 
 void nx_panel_fail_triggers(struct nx_panel *panel) {
     struct nx_trigger *t;
+    nx_turn_break_chain(panel, NULL);
     while ((t = TAILQ_FIRST(&panel->waiting)) || (t = TAILQ_FIRST(&panel->ready)) ||
            (t = TAILQ_FIRST(&panel->suspended)))
         nx_trigger_fail(t, NX_RESULT_CANCELLED, nx_span_str("the panel is closed"));

@@ -9,7 +9,8 @@
 //   turn       the right of one trigger to run a segment; a panel has one turn, given in FIFO order
 //
 // Invariants
-//   1. A panel runs one segment at a time. A suspended trigger gives its turn up.
+//   1. The segments of a panel take effect one at a time, each on the state that the one before
+//      left. A suspended trigger gives its turn up.
 //   2. A segment's mutations, events, view commands all take effect, or none; committed segments
 //      stay whatever happens later. Nothing runs twice.
 //   3. A call that returns an error never calls its callback. A callback is never called from

@@ -157,7 +157,14 @@ void nx_segment_done(void *user, struct nx_execution *execution, const struct nx
     struct nx_trigger *t = user;
     struct nx_panel *panel = t->panel;
     struct nx_error err = {0};
+    if (segment->status == NX_SEGMENT_NOT_RUN) {
+        nx_turn_not_run(t);
+        return;
+    }
+    if (segment->status != NX_SEGMENT_DONE)
+        nx_turn_break_chain(panel, NULL);
     panel->running = NULL;
+    t->arrival = 0; // its next turn is another
     // A suspended execution stays ours until it is resumed or cancelled; an ended one is gone.
     t->execution = segment->status == NX_SEGMENT_SUSPENDED ? execution : NULL;
     tally(t, segment);
@@ -166,6 +173,8 @@ void nx_segment_done(void *user, struct nx_execution *execution, const struct nx
         end_failed(t, segment);
     } else {
         int rc = commit(t, segment, &err);
+        if (rc) // those behind began with what was not taken
+            nx_turn_break_chain(panel, NULL);
         if (rc)
             end_with_error(t, segment,
                            rc == NX_E_LIMIT ? NX_RESULT_RESOURCE_LIMIT : NX_RESULT_INTERNAL_ERROR,

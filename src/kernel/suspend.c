@@ -216,6 +216,7 @@ void nx_suspend_resume(struct nx_trigger *t) {
     free_call(call);
     t->phase = NX_TRIGGER_RUNNING;
     panel->running = t;
+    panel->chain = 0;
     if (rc)
         nx_trigger_fail(t, rc == NX_E_LIMIT ? NX_RESULT_RESOURCE_LIMIT : NX_RESULT_INTERNAL_ERROR,
                         nx_span_str(err.message));

@@ -58,6 +58,7 @@ static int wait_in_line(struct nx_trigger *t, struct nx_span args, struct nx_err
     memcpy(t->args, args.data, args.len);
     t->args_len = args.len;
     nx_turn_enqueue(t, NX_TRIGGER_WAITING);
+    nx_turn_extend(panel);
     return 0;
 }
 
@@ -185,8 +186,7 @@ static void detach_from_panel(struct nx_trigger *t) {
         nx_suspend_unpark(t);
         break;
     default:
-        if (panel->running == t)
-            panel->running = NULL;
+        nx_turn_leave(t);
     }
 }
 

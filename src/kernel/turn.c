@@ -53,8 +53,8 @@ static bool instance_allowed(const struct nx_panel *panel) {
 }
 
 bool nx_turn_is_free(const struct nx_panel *panel) {
-    return !panel->running && !panel->starved && TAILQ_EMPTY(&panel->waiting) &&
-           TAILQ_EMPTY(&panel->ready) && instance_allowed(panel);
+    return !panel->running && TAILQ_EMPTY(&panel->chained) && !panel->starved &&
+           TAILQ_EMPTY(&panel->waiting) && TAILQ_EMPTY(&panel->ready) && instance_allowed(panel);
 }
 
 static void starve(struct nx_panel *panel) {
@@ -84,8 +84,9 @@ static int build_scope(struct nx_trigger *t, struct nx_buf *scope) {
     return nx_buf_append_char(scope, '}');
 }
 
-static int run_code(struct nx_trigger *t, struct nx_code *code, struct nx_span args,
-                    struct nx_error *err) {
+// Hands the first segment to the sandbox. `follows`: the trigger before it in the panel's chain.
+static int send_first(struct nx_trigger *t, struct nx_code *code, struct nx_span args,
+                      const struct nx_trigger *follows, struct nx_error *err) {
     struct nx_panel *panel = t->panel;
     struct nx_runtime *rt = panel->rt;
     if (build_scope(t, &rt->scope_scratch))
@@ -96,10 +97,29 @@ static int run_code(struct nx_trigger *t, struct nx_code *code, struct nx_span a
         .limits = rt->config.limits,
         .args_json = args,
         .scope_json = nx_buf_span(&rt->scope_scratch),
+        .chain = panel->chain,
+        .follows = follows ? follows->execution : NULL,
     };
     request.limits.timeout_ms = t->timeout_ms;
     request.state = nx_store_entries(panel->state, &request.state_count);
-    int rc = nx_sandbox_run(rt->sandbox, &request, nx_segment_done, t, &t->execution, err);
+    return nx_sandbox_run(rt->sandbox, &request, nx_segment_done, t, &t->execution, err);
+}
+
+// Whether others may follow what starts now. The worker keeps the state for them, which only pays
+// where somebody waits.
+static bool chain_worthwhile(const struct nx_panel *panel) {
+    return !TAILQ_EMPTY(&panel->waiting) &&
+           nx_store_bytes(panel->state) <= NX_MAX_CHAIN_STATE_BYTES / 2;
+}
+
+static int run_code(struct nx_trigger *t, struct nx_code *code, struct nx_span args,
+                    struct nx_error *err) {
+    struct nx_panel *panel = t->panel;
+    struct nx_runtime *rt = panel->rt;
+    panel->chain = 0;
+    if (chain_worthwhile(panel))
+        panel->chain = ++rt->chains ? rt->chains : ++rt->chains;
+    int rc = send_first(t, code, args, NULL, err);
     if (rc == NX_E_BUSY && instances_in_use(rt))
         starve(panel);
     if (rc)
@@ -181,6 +201,92 @@ int nx_turn_start(struct nx_trigger *t, struct nx_span args, struct nx_error *er
     return rc;
 }
 
+// ---- Chains
+// -----------------------------------------------------------------------------------------
+
+static struct nx_trigger *chain_end(const struct nx_panel *panel) {
+    struct nx_trigger *last = TAILQ_LAST(&panel->chained, nx_trigger_list);
+    return last ? last : panel->running;
+}
+
+// Whether `t`, the first in line, may follow. Nobody is overtaken, and what follows has the grants
+// of what went before: the same handler's.
+static bool may_follow(const struct nx_panel *panel, const struct nx_trigger *t) {
+    const struct nx_trigger *ready = TAILQ_FIRST(&panel->ready), *last = chain_end(panel);
+    return panel->chain != 0 && last && last->phase != NX_TRIGGER_COMPILING &&
+           last->handler == t->handler && panel->chained_count < NX_MAX_CHAIN - 1 &&
+           panel->phase == NX_PANEL_ACTIVE && !panel->starved && instance_allowed(panel) &&
+           (!ready || t->arrival < ready->arrival) &&
+           nx_store_bytes(panel->state) <= NX_MAX_CHAIN_STATE_BYTES / 2;
+}
+
+static int follow(struct nx_trigger *t) {
+    struct nx_code *code;
+    struct nx_error err = {0};
+    if (!nx_cache_lookup(t->panel->rt->cache, t->handler->code_id, &code))
+        return NX_E_NOTFOUND;
+    t->result.metrics.cache_hit = true;
+    int rc = send_first(t, code, args_of(t), chain_end(t->panel), &err);
+    nx_code_unref(code);
+    return rc;
+}
+
+void nx_turn_extend(struct nx_panel *panel) {
+    struct nx_trigger *t;
+    while (panel->running && (t = TAILQ_FIRST(&panel->waiting)) && may_follow(panel, t)) {
+        nx_turn_dequeue(t);
+        if (follow(t)) {
+            nx_turn_enqueue(t, NX_TRIGGER_WAITING); // its turn comes without a chain
+            return;
+        }
+        t->phase = NX_TRIGGER_CHAINED;
+        TAILQ_INSERT_TAIL(&panel->chained, t, link);
+        panel->chained_count++;
+    }
+}
+
+void nx_turn_break_chain(struct nx_panel *panel, const struct nx_trigger *t) {
+    struct nx_trigger *last;
+    while ((last = TAILQ_LAST(&panel->chained, nx_trigger_list)) && last != t) {
+        TAILQ_REMOVE(&panel->chained, last, link);
+        panel->chained_count--;
+        nx_sandbox_cancel(last->execution);
+        last->execution = NULL;
+        nx_turn_enqueue(last, NX_TRIGGER_WAITING);
+    }
+}
+
+// Takes a RUNNING or CHAINED trigger out of the turn; those behind it wait again.
+void nx_turn_leave(struct nx_trigger *t) {
+    struct nx_panel *panel = t->panel;
+    if (t->phase == NX_TRIGGER_CHAINED) {
+        nx_turn_break_chain(panel, t);
+        TAILQ_REMOVE(&panel->chained, t, link);
+        panel->chained_count--;
+    } else if (panel->running == t) {
+        nx_turn_break_chain(panel, NULL);
+        panel->running = NULL;
+    }
+}
+
+void nx_turn_not_run(struct nx_trigger *t) {
+    nx_turn_leave(t);
+    t->execution = NULL;
+    nx_turn_enqueue(t, NX_TRIGGER_WAITING);
+    nx_turn_give(t->panel);
+}
+
+// The next in the chain has the turn.
+static void advance(struct nx_panel *panel) {
+    struct nx_trigger *t = TAILQ_FIRST(&panel->chained);
+    if (panel->running || !t)
+        return;
+    TAILQ_REMOVE(&panel->chained, t, link);
+    panel->chained_count--;
+    t->phase = NX_TRIGGER_RUNNING;
+    panel->running = t;
+}
+
 // ---- Giving the turn
 // ---------------------------------------------------------------------------------
 
@@ -196,6 +302,7 @@ static struct nx_trigger *pick(const struct nx_panel *panel) {
 
 static void give(struct nx_panel *panel) {
     struct nx_trigger *t;
+    advance(panel);
     while (!panel->running && (t = pick(panel))) {
         bool is_ready = t->phase == NX_TRIGGER_READY;
         nx_turn_dequeue(t);
@@ -208,6 +315,7 @@ static void give(struct nx_panel *panel) {
         if (rc)
             start_failed(t, rc, &err);
     }
+    nx_turn_extend(panel);
 }
 
 void nx_turn_give(struct nx_panel *panel) {

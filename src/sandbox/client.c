@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "sandbox/chain.h"
 #include "sandbox/pool.h"
 
 void nx_exec_limits_default(struct nx_exec_limits *limits) {
@@ -72,6 +73,13 @@ static void put_caps(struct nx_buf *out, const struct nx_cap_set *caps) {
     }
 }
 
+// The end of a RUN frame, and what goes out in place of the state of one that follows.
+static void put_chain(struct nx_buf *out, const struct nx_exec_request *request) {
+    const uint8_t keep = request->chain != 0 ? NX_RUN_KEEP : 0;
+    nx_wire_put_u8(out, request->follows != NULL ? keep | NX_RUN_FOLLOWS : keep);
+    nx_wire_put_u32(out, request->chain);
+}
+
 static int build_run(struct nx_execution *execution, const struct nx_exec_request *request,
                      struct nx_error *err) {
     const struct nx_exec_limits *limits = &request->limits;
@@ -86,11 +94,13 @@ static int build_run(struct nx_execution *execution, const struct nx_exec_reques
     nx_wire_put_u32(&frame, limits->max_log_bytes);
     nx_wire_put_u32(&frame, limits->max_value_bytes);
     nx_wire_put_u32(&frame, limits->max_state_bytes);
-    put_state(&frame, request->caps, request->state, request->state_count);
+    put_state(&frame, request->caps, request->state,
+              request->follows == NULL ? request->state_count : 0);
     put_caps(&frame, request->caps);
     nx_wire_put_bytes(&frame, request->args_json);
     nx_wire_put_bytes(&frame,
                       request->scope_json.len != 0 ? request->scope_json : nx_span_str("{}"));
+    put_chain(&frame, request);
     return finish_frame(&execution->job, &frame, err);
 }
 
@@ -99,9 +109,37 @@ static int build_run(struct nx_execution *execution, const struct nx_exec_reques
 
 static void free_execution(struct nx_execution *execution) {
     execution->sandbox->executions--;
+    if (execution->before != NULL) {
+        execution->before->behind = NULL;
+    }
+    if (execution->behind != NULL) {
+        execution->behind->before = NULL;
+    }
     nx_code_unref(execution->code);
     free(execution->job.frame);
     free(execution);
+}
+
+// Whether an execution may follow `before` now. A slow worker takes nothing new.
+static bool can_follow(const struct nx_execution *before, uint32_t chain) {
+    if (before->chain != chain || before->behind != NULL || before->fn == NULL ||
+        before->job.kind != NX_JOB_RUN || before->phase == NX_PHASE_PARKED) {
+        return false;
+    }
+    const struct nx_peer *peer = before->peer;
+    return peer == NULL || (nx_peer_alive(peer) && !peer->slow && !peer->alone);
+}
+
+// Lines the execution up behind `before`.
+static void follow(struct nx_execution *execution, struct nx_execution *before) {
+    execution->follows = true;
+    execution->before = before;
+    before->behind = execution;
+    if (before->peer != NULL) {
+        nx_dispatch_bind(before->peer, &execution->job);
+    } else {
+        execution->place = NX_PLACE_HANGING;
+    }
 }
 
 int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *request,
@@ -109,10 +147,14 @@ int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *reques
     if (pool->stopping || pool->executions >= pool->config.max_instances) {
         return nx_error_set(err, NX_E_BUSY, "%u executions are under way", pool->executions);
     }
+    if (request->follows != NULL && !can_follow(request->follows, request->chain)) {
+        return nx_error_set(err, NX_E_INVALID, "the chain goes no further");
+    }
     struct nx_execution *execution = calloc(1, sizeof(*execution));
     if (execution == NULL) {
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     }
+    execution->chain = request->chain;
     execution->job.kind = NX_JOB_RUN;
     execution->job.timeout_us = request->limits.timeout_ms * 1000;
     execution->sandbox = pool;
@@ -128,7 +170,11 @@ int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *reques
         free_execution(execution);
         return status;
     }
-    nx_dispatch_queue(pool, &execution->job);
+    if (request->follows != NULL) {
+        follow(execution, request->follows);
+    } else {
+        nx_dispatch_queue(pool, &execution->job);
+    }
     *out = execution;
     return 0;
 }
@@ -181,8 +227,7 @@ int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_resul
     TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
     execution->sandbox->parked_executions--;
     execution->phase = NX_PHASE_WAITING;
-    TAILQ_INSERT_TAIL(&execution->peer->resumes, job, link);
-    nx_dispatch_later(execution->sandbox);
+    nx_dispatch_bind(execution->peer, job);
     return 0;
 }
 
@@ -203,10 +248,12 @@ void nx_sandbox_cancel(struct nx_execution *execution) {
         TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
         pool->parked_executions--;
         release(execution);
-    } else if (execution->job.kind == NX_JOB_RESUME) {
-        TAILQ_REMOVE(&execution->peer->resumes, &execution->job, link);
-        release(execution);
-    } else {
+    } else if (execution->place == NX_PLACE_BOUND) {
+        TAILQ_REMOVE(&execution->peer->bound, &execution->job, link);
+        if (execution->job.kind == NX_JOB_RESUME) {
+            release(execution);
+        }
+    } else if (execution->place == NX_PLACE_QUEUED) {
         nx_dispatch_unqueue(pool, &execution->job);
     }
     free_execution(execution);
@@ -359,13 +406,43 @@ static void fail_execution(struct nx_execution *execution, enum nx_result_code c
     free_execution(execution);
 }
 
+void nx_client_not_run(struct nx_execution *execution) {
+    const struct nx_segment segment = {.status = NX_SEGMENT_NOT_RUN};
+    if (execution->fn != NULL) {
+        execution->fn(execution->user, execution, &segment);
+    }
+    free_execution(execution);
+}
+
+// Those that hang on an execution which will not be sent, the last one first.
+static void unhang(struct nx_execution *execution) {
+    struct nx_execution *last = execution;
+    while (last->behind != NULL) {
+        last = last->behind;
+    }
+    while (last != execution && last->place == NX_PLACE_HANGING) {
+        struct nx_execution *before = last->before;
+        nx_client_not_run(last);
+        last = before;
+    }
+}
+
 void nx_client_fail(struct nx_job *job, enum nx_result_code code, const char *message) {
     if (job->kind == NX_JOB_COMPILE) {
         const struct nx_compile_result result = {.code = code, .message = nx_span_str(message)};
         end_compile(nx_job_compile(job), &result);
         return;
     }
+    unhang(nx_job_execution(job));
     fail_execution(nx_job_execution(job), code, message);
+}
+
+void nx_client_lose(struct nx_job *job, enum nx_result_code code, const char *message) {
+    if (job->kind == NX_JOB_RUN && nx_job_execution(job)->follows) {
+        nx_client_not_run(nx_job_execution(job)); // its turn had not come: nothing is lost with it
+    } else {
+        nx_client_fail(job, code, message);
+    }
 }
 
 void nx_client_fail_parked(struct nx_execution *execution, const char *message) {
@@ -381,6 +458,10 @@ void nx_client_drop(struct nx_job *job) {
         return;
     }
     struct nx_execution *execution = nx_job_execution(job);
+    while (execution->behind != NULL && execution->behind->place == NX_PLACE_HANGING &&
+           execution->behind->phase == NX_PHASE_WAITING) {
+        nx_client_drop(&execution->behind->job);
+    }
     if (execution->phase == NX_PHASE_PARKED) {
         TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
         execution->sandbox->parked_executions--;

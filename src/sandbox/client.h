@@ -124,9 +124,21 @@ struct nx_exec_request {
     struct nx_span scope_json;          // an object; empty span means {}
     const struct nx_state_entry *state; // the whole state; entries not readable are left out here
     size_t state_count;
+    // Chains: executions of one handler, each beginning with the state that the one before leaves
+    // if it is DONE. `chain` names one (0: none) and is not used again for another. `follows` is
+    // the one before, still running, or NULL for the first, whose state is given; then `state` is
+    // not used. What is not DONE ends the chain for those that follow: cancel them, from the last
+    // to the first, before anything else is done with the panel.
+    uint32_t chain;
+    struct nx_execution *follows;
 };
 
-enum nx_segment_status { NX_SEGMENT_DONE, NX_SEGMENT_SUSPENDED, NX_SEGMENT_ERROR };
+enum nx_segment_status {
+    NX_SEGMENT_DONE,
+    NX_SEGMENT_SUSPENDED,
+    NX_SEGMENT_ERROR,
+    NX_SEGMENT_NOT_RUN, // it followed in a chain that ended, and did not begin: run it anew
+};
 
 struct nx_event {
     struct nx_span name;
@@ -180,13 +192,14 @@ struct nx_segment {
     uint32_t host_calls[NX_HOST_CALL_COUNT]; // in this segment, by enum nx_host_call
 };
 
-// Called once per segment. After DONE or ERROR the execution is gone when the callback returns.
+// Called once per segment. After DONE, ERROR or NOT_RUN the execution is gone when the callback
+// returns.
 typedef void nx_segment_fn(void *user, struct nx_execution *execution,
                            const struct nx_segment *segment);
 
 // Queues an execution. Everything in `request` is copied or referenced as stated there.
 // Errors: NX_E_BUSY (max_instances reached or queue full), NX_E_LIMIT (frame too large),
-// NX_E_NOMEM.
+// NX_E_INVALID (`follows` has ended, or another follows it already), NX_E_NOMEM.
 int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *request,
                    nx_segment_fn *fn, void *user, struct nx_execution **out, struct nx_error *err);
 

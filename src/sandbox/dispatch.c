@@ -123,7 +123,20 @@ static int fly(struct nx_peer *peer, struct nx_job *job) {
         peer->alone = job->suspect;
     }
     TAILQ_INSERT_TAIL(&peer->flying, job, link);
+    if (job->kind == NX_JOB_RUN) {
+        struct nx_execution *behind = nx_job_execution(job)->behind;
+        if (behind != NULL && behind->place == NX_PLACE_HANGING) {
+            nx_dispatch_bind(peer, &behind->job);
+        }
+    }
     return 0;
+}
+
+void nx_dispatch_bind(struct nx_peer *peer, struct nx_job *job) {
+    nx_job_execution(job)->peer = peer;
+    nx_job_execution(job)->place = NX_PLACE_BOUND;
+    TAILQ_INSERT_TAIL(&peer->bound, job, link);
+    nx_dispatch_later(peer->pool);
 }
 
 struct nx_job *nx_dispatch_landed(struct nx_peer *peer) {
@@ -167,12 +180,18 @@ void nx_dispatch_take_back(struct nx_peer *peer, bool died) {
         }
         TAILQ_REMOVE(&peer->flying, job, link);
         peer->flying_count--;
+        if (job->kind == NX_JOB_RUN && nx_job_execution(job)->follows) {
+            pool->flying_executions--;
+            nx_client_not_run(nx_job_execution(job));
+            continue;
+        }
         job->suspect = died;
         job->redispatched += died;
         if (job->kind == NX_JOB_RUN) {
             struct nx_execution *execution = nx_job_execution(job);
             pool->flying_executions--;
             execution->phase = NX_PHASE_WAITING;
+            execution->place = NX_PLACE_QUEUED;
             execution->peer = NULL;
             if (execution->fn == NULL) { // cancelled meanwhile
                 nx_client_drop(job);
@@ -185,12 +204,12 @@ void nx_dispatch_take_back(struct nx_peer *peer, bool died) {
 }
 
 // Sends the worker's own waiting jobs.
-static void resume_all(struct nx_peer *peer) {
+static void send_bound(struct nx_peer *peer) {
     struct nx_job *job;
-    while ((job = TAILQ_FIRST(&peer->resumes)) != NULL && has_room(peer)) {
-        TAILQ_REMOVE(&peer->resumes, job, link);
+    while ((job = TAILQ_FIRST(&peer->bound)) != NULL && has_room(peer)) {
+        TAILQ_REMOVE(&peer->bound, job, link);
         if (fly(peer, job) != 0) {
-            nx_client_fail(job, NX_RESULT_OVERLOADED, "out of memory");
+            nx_client_lose(job, NX_RESULT_OVERLOADED, "out of memory");
         }
     }
 }
@@ -213,7 +232,7 @@ void nx_dispatch(struct nx_sandbox *pool) {
     while (pool->dirty && !pool->stopping) {
         pool->dirty = false;
         for (uint32_t i = 0; i < pool->config.workers; i++) {
-            resume_all(&pool->peers[i]);
+            send_bound(&pool->peers[i]);
         }
         run_all(pool);
         for (uint32_t i = 0; i < pool->config.workers; i++) {

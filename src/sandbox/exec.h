@@ -33,6 +33,7 @@ struct nx_exec {
         grants; // items are borrowed from `kept` (or, in the first segment, the frame)
     char *kept; // owned copy of the grants' bytes, once suspended
     struct nx_exec_caps limits;
+    uint32_t chain; // that its first segment is part of, if its base is to be kept; else 0
     uint32_t host_calls, mutations, events, log_bytes; // so far, over all segments
     uint32_t last_call_id, outstanding;
     uint32_t outstanding_ids[NX_MAX_OUTSTANDING_CALLS];

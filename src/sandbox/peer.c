@@ -227,14 +227,14 @@ static void fail_lost(struct nx_peer *peer, enum nx_peer_end why) {
     nx_dispatch_take_back(peer, true);
     while ((job = TAILQ_FIRST(&peer->flying)) != NULL) { // resumes: their instance is gone
         nx_dispatch_landed(peer);
-        nx_client_fail(job, NX_RESULT_INTERNAL_ERROR, LOST_PARKED);
+        nx_client_lose(job, NX_RESULT_INTERNAL_ERROR, LOST_PARKED);
     }
     // A callback may resume what is parked here, so both lists are looked at until they are empty.
     struct nx_execution *execution;
     for (;;) {
-        if ((job = TAILQ_FIRST(&peer->resumes)) != NULL) {
-            TAILQ_REMOVE(&peer->resumes, job, link);
-            nx_client_fail(job, NX_RESULT_INTERNAL_ERROR, LOST_PARKED);
+        if ((job = TAILQ_FIRST(&peer->bound)) != NULL) {
+            TAILQ_REMOVE(&peer->bound, job, link);
+            nx_client_lose(job, NX_RESULT_INTERNAL_ERROR, LOST_PARKED);
         } else if ((execution = TAILQ_FIRST(&peer->parked)) != NULL) {
             nx_client_fail_parked(execution, LOST_PARKED);
         } else {
@@ -262,8 +262,8 @@ void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why) {
         nx_dispatch_landed(peer);
         nx_client_drop(job);
     }
-    while ((job = TAILQ_FIRST(&peer->resumes)) != NULL) {
-        TAILQ_REMOVE(&peer->resumes, job, link);
+    while ((job = TAILQ_FIRST(&peer->bound)) != NULL) {
+        TAILQ_REMOVE(&peer->bound, job, link);
         nx_client_drop(job);
     }
     struct nx_execution *execution;

@@ -55,7 +55,7 @@ static void init_peer(struct nx_sandbox *pool, uint32_t index) {
     nx_buf_init(&peer->in, PEER_BUFFER_BYTES);
     nx_buf_init(&peer->out, PEER_BUFFER_BYTES);
     TAILQ_INIT(&peer->flying);
-    TAILQ_INIT(&peer->resumes);
+    TAILQ_INIT(&peer->bound);
     TAILQ_INIT(&peer->parked);
     TAILQ_INIT(&peer->slots_lru);
     for (size_t i = 0; i < NX_WIRE_CODE_SLOTS; i++) {
@@ -186,7 +186,7 @@ void nx_sandbox_stop(struct nx_sandbox *pool, void (*on_stopped)(void *user), vo
 void nx_sandbox_get_stats(const struct nx_sandbox *pool, struct nx_sandbox_stats *out) {
     *out = (struct nx_sandbox_stats){
         .running = pool->flying_executions,
-        .waiting = pool->waiting_runs,
+        .waiting = pool->executions - pool->flying_executions - pool->parked_executions,
         .suspended = pool->parked_executions,
         .worker_restarts = pool->worker_restarts,
         .watchdog_kills = pool->watchdog_kills,

@@ -10,8 +10,9 @@
 //   segment_check.c  what a SEGMENT frame may say
 //
 // A job is one frame that will be answered: COMPILE, RUN or RESUME. It waits in the pool's queue
-// (or, a RESUME, in its worker's own), then flies: it was sent and its answer is due after those of
-// the jobs sent before it. Answers are matched by that order and by id.
+// (or, a RESUME or one that follows in a chain, in its worker's own), then flies: it was sent and
+// its answer is due after those of the jobs sent before it. Answers are matched by that order and
+// by id.
 #ifndef NX_SANDBOX_POOL_H
 #define NX_SANDBOX_POOL_H
 
@@ -55,6 +56,13 @@ struct nx_compile_job {
 
 enum nx_exec_phase { NX_PHASE_WAITING, NX_PHASE_FLYING, NX_PHASE_PARKED };
 
+// Where a WAITING one waits.
+enum nx_exec_place {
+    NX_PLACE_QUEUED,  // in the pool's queue
+    NX_PLACE_BOUND,   // in its worker's
+    NX_PLACE_HANGING, // on the one before it in its chain, which was not sent yet
+};
+
 struct nx_execution {
     struct nx_job job; // of the current segment
     struct nx_sandbox *sandbox;
@@ -64,8 +72,13 @@ struct nx_execution {
     nx_segment_fn *fn; // NULL: cancelled while flying
     void *user;
     struct nx_peer *peer; // flying or parked there
+    uint32_t chain;       // 0: none
+    // The one before and the one behind in the chain, while both wait or fly.
+    struct nx_execution *before, *behind;
+    bool follows; // its frame has no state: it is of no use anywhere else
     TAILQ_ENTRY(nx_execution) parked_link;
     enum nx_exec_phase phase;
+    enum nx_exec_place place;
     uint32_t id; // in its worker
     uint64_t left_us;
     // What earlier segments used up.
@@ -93,7 +106,7 @@ struct nx_peer {
     bool starting; // SPAWN was sent, SPAWNED has not come
     struct nx_buf in, out;
     struct nx_job_queue flying;
-    struct nx_job_queue resumes; // wait for room in this worker
+    struct nx_job_queue bound; // wait for room in this worker: RESUMEs, and RUNs that follow
     uint32_t flying_count;
     uint64_t head_since_ns; // when the first of `flying` could begin
     bool slow;              // its head is slow: gets no new work
@@ -208,6 +221,8 @@ struct nx_job *nx_dispatch_landed(struct nx_peer *peer);
 void nx_dispatch_take_back(struct nx_peer *peer, bool died);
 // Takes a waiting job out of the pool's queue.
 void nx_dispatch_unqueue(struct nx_sandbox *pool, struct nx_job *job);
+// Puts a job in its worker's own queue.
+void nx_dispatch_bind(struct nx_peer *peer, struct nx_job *job);
 // The watchdog and the restarts; repeats while the pool has work or misses workers.
 void nx_dispatch_tick(uv_timer_t *timer);
 // Drops the worker's table of warm code.
@@ -226,6 +241,10 @@ static inline struct nx_compile_job *nx_job_compile(struct nx_job *job) {
 int nx_client_answered(struct nx_peer *peer, struct nx_job *job, struct nx_span payload);
 // Ends a job without an answer; calls its callback with `code`.
 void nx_client_fail(struct nx_job *job, enum nx_result_code code, const char *message);
+// The same for a job that has not begun: one that follows in a chain is NOT_RUN.
+void nx_client_lose(struct nx_job *job, enum nx_result_code code, const char *message);
+// Ends an execution that followed in a chain and did not begin: NOT_RUN.
+void nx_client_not_run(struct nx_execution *execution);
 // Ends a parked execution; calls its callback.
 void nx_client_fail_parked(struct nx_execution *execution, const char *message);
 // Frees a job and what hangs on it without a callback.

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "sandbox/chain.h"
 #include "sandbox/warm.h"
 #include "sandbox/work.h"
 
@@ -131,6 +132,12 @@ static int finish(struct nx_exec *exec, enum nx_trap trap, uint32_t outcome, uin
         report.code = nx_work_too_large();
         status = nx_work_write(out, &report);
     }
+    if (report.status == NX_WIRE_DONE && exec->chain != 0) {
+        nx_chain_keep(exec->chain);
+    } else if (exec->chain != 0) {
+        nx_chain_drop(exec->chain);
+    }
+    exec->chain = 0; // later segments are not part of one
     if (report.status == NX_WIRE_SUSPENDED && status == 0) {
         nx_instance_park(exec->instance);
         exec->next = suspended;
@@ -218,7 +225,17 @@ static void read_limits(struct nx_wire_reader *r, struct nx_exec_caps *limits) {
 static int refuse(struct nx_exec *exec, enum nx_result_code code, const char *message,
                   struct nx_buf *out) {
     nx_buf_append_str(&nx_work.message, message);
+    nx_chain_drop(exec->chain);
     const struct nx_segment_report report = {.status = NX_WIRE_ERROR, .code = code};
+    const int status = nx_work_write(out, &report);
+    end_exec(exec, false);
+    return status;
+}
+
+// The state it was to begin with is not here any more.
+static int not_run(struct nx_exec *exec, struct nx_buf *out) {
+    const struct nx_segment_report report = {.status = NX_WIRE_NOT_RUN};
+    nx_work_begin(exec, NULL, 0, 0);
     const int status = nx_work_write(out, &report);
     end_exec(exec, false);
     return status;
@@ -235,14 +252,21 @@ int nx_runner_run(uint32_t id, struct nx_span payload, struct nx_buf *out) {
     exec->code = nx_warm_code(nx_wire_get_u32(&r));
     const uint32_t timeout_us = nx_wire_get_u32(&r);
     read_limits(&r, &exec->limits);
-    const uint32_t state_count = read_state(&r);
+    uint32_t state_count = read_state(&r);
     read_caps(&r, &exec->grants);
     const struct nx_span args = nx_wire_get_bytes(&r), scope = nx_wire_get_bytes(&r);
+    const uint8_t flags = nx_wire_get_u8(&r);
+    const uint32_t chain = nx_wire_get_u32(&r);
     if (!nx_wire_reader_done(&r) || exec->code == NULL) {
         end_exec(exec, false);
         return NX_E_PROTOCOL;
     }
-    nx_work_begin(exec, state_entries, state_count, (double)nx_clock_wall_ms());
+    const struct nx_state_entry *state = state_entries;
+    exec->chain = (flags & NX_RUN_KEEP) != 0 ? chain : 0;
+    if ((flags & NX_RUN_FOLLOWS) != 0 && (state = nx_chain_base(chain, &state_count)) == NULL) {
+        return not_run(exec, out);
+    }
+    nx_work_begin(exec, state, state_count, (double)nx_clock_wall_ms());
     const uint64_t start_ns = nx_clock_monotonic_ns();
     const struct nx_deadline deadline = nx_runner_deadline(start_ns, timeout_us);
     enum nx_trap trap;

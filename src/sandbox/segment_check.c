@@ -241,7 +241,7 @@ static bool read_head(struct check *c) {
     // The call that goes over the limit is counted, and ends the execution.
     const uint32_t over = status == NX_SEGMENT_ERROR;
     const uint64_t memory = execution->sandbox->config.memory_limit_bytes;
-    return status <= NX_SEGMENT_ERROR && c->out->memory_used_bytes <= memory &&
+    return status <= NX_SEGMENT_NOT_RUN && c->out->memory_used_bytes <= memory &&
            c->out->memory_peak_bytes <= memory &&
            execution->host_calls <= (uint64_t)execution->limits.max_host_calls + over;
 }
@@ -265,6 +265,11 @@ static bool error_code_ok(uint8_t code) {
     }
 }
 
+static bool has_no_effects(const struct nx_segment *s) {
+    return s->mutation_count == 0 && s->event_count == 0 && s->view_count == 0 &&
+           s->call_count == 0;
+}
+
 static bool read_error(struct check *c) {
     struct nx_segment *out = c->out;
     const uint8_t code = nx_wire_get_u8(&c->r);
@@ -275,8 +280,7 @@ static bool read_error(struct check *c) {
     out->error.line = nx_wire_get_u32(&c->r);
     out->error.column = nx_wire_get_u32(&c->r);
     // A failed segment has no effects.
-    return error_code_ok(code) && out->mutation_count == 0 && out->event_count == 0 &&
-           out->view_count == 0 && out->call_count == 0 && text_ok(out->error.message) &&
+    return error_code_ok(code) && has_no_effects(out) && text_ok(out->error.message) &&
            text_ok(out->error.stack) && text_ok(out->error.capability);
 }
 
@@ -288,6 +292,9 @@ static bool read_outcome(struct check *c) {
         return c->out->return_json.len == 0 || json_ok(c, c->out->return_json, NULL);
     case NX_SEGMENT_SUSPENDED:
         return c->execution->outstanding > 0;
+    case NX_SEGMENT_NOT_RUN:
+        return c->execution->follows && has_no_effects(c->out) && c->out->log_count == 0 &&
+               c->out->denial_count == 0;
     default:
         return read_error(c);
     }

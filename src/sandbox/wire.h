@@ -19,7 +19,8 @@
 //                   RUN      id = execution (chosen by the kernel, unused before in this worker);
 //                            u32 code slot, u32 timeout_us, u32 max_host_calls, u32 max_mutations,
 //                            u32 max_events, u32 max_log_bytes, u32 max_value_bytes,
-//                            u32 max_state_bytes, STATE, CAPS, bytes args, bytes scope
+//                            u32 max_state_bytes, STATE, CAPS, bytes args, bytes scope, u8 flags
+//                            (enum nx_run_flags, chain.h), u32 chain (0: none)
 //                   RESUME   id = execution; u32 timeout_us (running time left), u32 call_id,
 //                            u8 ok, bytes json or code, bytes empty or message, STATE
 //                   RELEASE  id = execution: a suspended one is given up
@@ -36,6 +37,8 @@
 //                            u32 n, n x {u32 call_id, bytes name, bytes method, bytes args} calls
 //                            u32 n, n x {u8 cap kind, bytes scope}                 denials
 //                            then by status: DONE bytes return_json; SUSPENDED nothing;
+//                            NOT_RUN (it follows in a chain whose base is gone) nothing, and
+//                            nothing in the lists;
 //                            ERROR u8 result code, bytes message, bytes stack, bytes capability,
 //                            u32 line, u32 column
 //                   SLOW     id 0: the frame at work takes longer than most. From now on until GO

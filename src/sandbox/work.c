@@ -174,7 +174,7 @@ int nx_work_write(struct nx_buf *out, const struct nx_segment_report *report) {
     nx_wire_put_u64(out, report->memory_used_bytes);
     nx_wire_put_u64(out, report->memory_peak_bytes);
     nx_buf_append(out, nx_work.host_calls, sizeof(nx_work.host_calls));
-    put_effects(out, failed);
+    put_effects(out, failed || report->status == NX_WIRE_NOT_RUN);
     if (failed) {
         nx_wire_put_u8(out, (uint8_t)report->code);
         nx_wire_put_bytes(out, nx_buf_span(&nx_work.message));

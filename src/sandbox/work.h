@@ -7,7 +7,12 @@
 #include "sandbox/wire.h"
 
 // A segment's status on the wire; the values of enum nx_segment_status (client.h).
-enum nx_wire_status { NX_WIRE_DONE = 0, NX_WIRE_SUSPENDED = 1, NX_WIRE_ERROR = 2 };
+enum nx_wire_status {
+    NX_WIRE_DONE = 0,
+    NX_WIRE_SUSPENDED = 1,
+    NX_WIRE_ERROR = 2,
+    NX_WIRE_NOT_RUN = 3,
+};
 
 struct nx_segment_report {
     enum nx_wire_status status;
