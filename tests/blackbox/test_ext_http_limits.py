@@ -107,6 +107,9 @@ def test_the_value_limit_holds_too(start_client, web):
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
     "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",
     "HTTP/1.1 200 OK\r\nContent-Encoding: " + "gzip," * 50 + "gzip\r\n\r\nx",
+    "HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     "HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n",
     "HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n",
 ])
