@@ -82,6 +82,15 @@ def test_size_after_decompression(client, web):
     assert "larger than 64 KB" in error and seconds < 1.5
 
 
+def test_layers_of_compression(client, web):
+    """A body that is mostly work: its layers unpack to much, and to nothing in the end."""
+    assert client.get(web.url("/layers", bytes=10000, layers=1))["data"] == ""
+    error, seconds = timed(lambda: client.error("get", web.url("/layers", bytes=10000, layers=2)))
+    assert "compressed" in error
+    assert "compressed" in client.error(
+        "get", web.url("/layers", bytes=10000, layers=1, header="Transfer-Encoding"))
+
+
 def test_size_of_headers(client, web):
     assert len(client.get(web.url("/headers", count=200))["headers"]) > 200
     assert "headers" in client.error("get", web.url("/headers", count=300))
