@@ -57,6 +57,18 @@ static bool take_status_line(struct nx_ext_http_response *r, struct nx_span line
     return nx_buf_append_span(&r->status_text, line) == 0;
 }
 
+// Some versions of libcurl read "99999" as 999.
+static bool has_status_code(struct nx_span line) {
+    const char *space = memchr(line.data, ' ', line.len);
+    if (!space)
+        return false;
+    line = trim(nx_span_of(space, (size_t)(line.data + line.len - space)));
+    size_t digits = 0;
+    while (digits < line.len && line.data[digits] >= '0' && line.data[digits] <= '9')
+        digits++;
+    return digits == 3 && (line.len == 3 || line.data[3] == ' ');
+}
+
 static bool is_one_of(struct nx_span text, const char *const *words, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (strlen(words[i]) == text.len && strncasecmp(words[i], text.data, text.len) == 0)
@@ -106,8 +118,11 @@ const char *nx_ext_http_response_line(struct nx_ext_http_response *r, const char
     r->head_bytes += len;
     if (r->head_bytes > NX_MAX_HTTP_EXT_HEAD_BYTES)
         return too_much;
-    if (nx_span_starts(line, nx_span_str("HTTP/")))
+    if (nx_span_starts(line, nx_span_str("HTTP/"))) {
+        if (!has_status_code(line))
+            return "the response has no status code of three digits";
         return take_status_line(r, line) ? NULL : too_much;
+    }
     const char *colon = line.len ? memchr(line.data, ':', line.len) : NULL;
     // The empty line at the end; what is not a header has nowhere to go.
     if (!colon || colon == line.data)

@@ -177,6 +177,26 @@ static void encodings(void **state) {
     }
 }
 
+static void status_codes(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        bool taken;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\n", true},  {"HTTP/1.1  200\r\n", true},
+        {"HTTP/2 200 \r\n", true},      {"HTTP/1.1 99999 X\r\n", false},
+        {"HTTP/1.1 99 X\r\n", false},   {"HTTP/1.1 200OK\r\n", false},
+        {"HTTP/1.1 OK 200\r\n", false}, {"HTTP/1.1\r\n", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct nx_ext_http_response r;
+        nx_ext_http_response_init(&r, 10);
+        if (feed(&r, cases[i].line) != cases[i].taken)
+            fail_msg("%s", cases[i].line);
+        nx_ext_http_response_free(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rendering),
@@ -185,6 +205,7 @@ int main(void) {
         cmocka_unit_test(depth),
         cmocka_unit_test(limits),
         cmocka_unit_test(encodings),
+        cmocka_unit_test(status_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
