@@ -31,7 +31,7 @@ void nx_ext_http_response_reset(struct nx_ext_http_response *response);
 // an interim response. Returns NULL, or as static text why the response is refused: over a limit,
 // no memory, or compressed in another way than was asked for. What is compressed several times over
 // could keep the library busy for minutes with data that never arrives here to be counted.
-const char *nx_ext_http_response_line(struct nx_ext_http_response *response, const char *line,
+const char *nx_ext_http_response_line(struct nx_ext_http_response *response, const char *data,
                                       size_t len);
 
 // Appends the result that http.h describes. 0 or out->failed.

@@ -172,6 +172,25 @@ def test_a_busy_panel_does_not_hold_up_another(start_client, web, other):
     assert web.most == 1
 
 
+def test_busy_panels_leave_room_for_a_first_request(start_client, web, other):
+    """Four panels hold all that panels may hold together; a fifth still gets one through, not two."""
+    client = start_client(allow=[web, other], HTTP_MAX_CONCURRENT="2", HTTP_TIMEOUT="20000")
+    panels = ["web", "b", "c", "d"]
+    for panel in panels[1:] + ["neighbour"]:
+        client.add_panel(panel)
+    busy = [threading.Thread(target=client.all, args=([web.url("/slow", ms=1500)] * 2, panel))
+            for panel in panels]
+    for thread in busy:
+        thread.start()
+    while len(web.requests) < 8:
+        time.sleep(0.01)
+    results, seconds = timed(lambda: client.all([other.url("/slow", ms=200)] * 2, "neighbour"))
+    assert results == ["late"] * 2 and seconds < 1
+    assert other.most == 1
+    for thread in busy:
+        thread.join()
+
+
 def test_waiting_counts_as_time(start_client, web):
     client = start_client(allow=[web], HTTP_MAX_CONCURRENT="1", HTTP_TIMEOUT="1000")
     results, seconds = timed(lambda: client.all([web.url("/slow", ms=700)] * 3))
