@@ -26,8 +26,8 @@ group_packages() {
             uthash-dev libjansson-dev libssl-dev libcurl4-openssl-dev libcmocka-dev python3
         ;;
     test)
-        printf '%s\n' python3-pytest python3-requests python3-websockets python3-jwt curl mandoc \
-            "libclang-rt-$2-dev"
+        printf '%s\n' python3-pytest python3-requests python3-websockets python3-jwt \
+            python3-cryptography curl mandoc "libclang-rt-$2-dev"
         ;;
     lint) printf '%s\n' clang-format clang-tidy cppcheck shellcheck ;;
     bench) printf '%s\n' wrk python3-requests ;;

@@ -188,9 +188,11 @@
 // and up to one response.
 #define NX_DEFAULT_HTTP_EXT_CONCURRENT 10
 #define NX_MAX_HTTP_EXT_CONCURRENT     64
-// All panels together may have this many times one panel's requests on the wire: a busy panel does
-// not take its neighbours' turn, and the descriptors still fit NX_HTTP_SPARE_FDS by default.
+// All panels together may have this many times one panel's requests on the wire, and as many again
+// that are the only one of their panel: panels with many slow requests leave room for those with
+// one. By default that still fits NX_HTTP_SPARE_FDS.
 #define NX_HTTP_EXT_PANELS_FACTOR      4
+#define NX_HTTP_EXT_FIRST_FACTOR       8
 // Calls of one panel waiting for their turn, as many as one execution may have outstanding.
 #define NX_MAX_HTTP_EXT_WAITING        NX_MAX_OUTSTANDING_CALLS
 // Bytes of requests held, of one panel and of all together.

@@ -312,7 +312,8 @@ int nx_ext_register_http(struct nx_ext_registry *registry, const struct nx_ext_h
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     }
     http->loop = nx_ext_registry_loop(registry);
-    TAILQ_INIT(&http->turn);
+    TAILQ_INIT(&http->first);
+    TAILQ_INIT(&http->more);
     TAILQ_INIT(&http->active);
     int rc = take_config(http, config, err);
     if (rc == 0)

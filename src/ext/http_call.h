@@ -64,9 +64,9 @@ struct nx_ext_http_panel {
     struct nx_ext_http_calls waiting;
     unsigned waiting_count, running_count; // `running` counts those that linger, too
     size_t bytes;
-    bool in_turn;                        // in http->turn: has waiting calls and may run more
-    TAILQ_ENTRY(nx_ext_http_panel) turn; // panels take turns
-    bool unhashed;                       // there was no memory to hash it
+    struct nx_ext_http_ring *ring; // where it waits for its turn; NULL: nowhere
+    TAILQ_ENTRY(nx_ext_http_panel) turn;
+    bool unhashed; // there was no memory to hash it
     char id[];
 };
 
@@ -81,8 +81,8 @@ struct nx_ext_http {
     uint32_t max_concurrent, timeout_ms;
     size_t max_response_bytes;
     struct nx_ext_http_panel *panels;
-    struct nx_ext_http_ring turn;
-    struct nx_ext_http_calls active; // running or lingering
+    struct nx_ext_http_ring first, more; // panels with nothing on the wire, and the others
+    struct nx_ext_http_calls active;     // running or lingering
     unsigned active_count;
     size_t bytes; // of all requests held
 };

@@ -79,14 +79,17 @@ static int on_want_socket(CURL *easy, curl_socket_t socket, int what, void *user
         curl_multi_assign(http->multi, socket, NULL);
         return 0;
     }
+    // A socket that cannot be watched is left to its call's time limit: an error from here would
+    // end every call there is.
     if (!watch) {
         watch = new_watch(http, socket);
         if (!watch)
-            return -1; // the transfer fails
+            return 0;
         curl_multi_assign(http->multi, socket, watch);
     }
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&watch->poll, events, on_socket) ? -1 : 0;
+    uv_poll_start(&watch->poll, events, on_socket);
+    return 0;
 }
 
 static int on_want_timer(CURLM *multi, long timeout_ms, void *user) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose turn it is. Panels that wait stand in a ring and start one call each when they come up, so
-// that a panel with a hundred slow requests delays another's first one by one request at most.
+// Whose turn it is. Panels that wait stand in two rings, those with nothing on the wire and the
+// others, and start one call each when they come up. The first ring goes first and has room that
+// the second does not have, so a panel with a hundred slow requests does not hold up one with one.
 //
-// Invariant: a panel is in the ring exactly if it has waiting calls and runs fewer than it may.
+// Invariant: a panel is in the ring that its running calls say exactly if it has waiting calls and
+// runs fewer than it may.
+
 // Without memory for the table a panel is left out of it, instead of the process ended.
 #define HASH_NONFATAL_OOM            1
 #define uthash_nonfatal_oom(element) ((element)->unhashed = true)
@@ -43,11 +46,14 @@ static void drop_if_empty(struct nx_ext_http *http, struct nx_ext_http_panel *pa
 // Restores the invariant after a change.
 static void update_turn(struct nx_ext_http *http, struct nx_ext_http_panel *panel) {
     bool wants = panel->waiting_count && panel->running_count < http->max_concurrent;
-    if (wants && !panel->in_turn)
-        TAILQ_INSERT_TAIL(&http->turn, panel, turn);
-    else if (!wants && panel->in_turn)
-        TAILQ_REMOVE(&http->turn, panel, turn);
-    panel->in_turn = wants;
+    struct nx_ext_http_ring *ring = panel->running_count ? &http->more : &http->first;
+    if (panel->ring == (wants ? ring : NULL))
+        return;
+    if (panel->ring)
+        TAILQ_REMOVE(panel->ring, panel, turn);
+    panel->ring = wants ? ring : NULL;
+    if (wants)
+        TAILQ_INSERT_TAIL(ring, panel, turn);
 }
 
 int nx_ext_http_queue_add(struct nx_ext_http_call *call, struct nx_span tenant,
@@ -92,10 +98,19 @@ void nx_ext_http_queue_remove(struct nx_ext_http_call *call) {
     drop_if_empty(http, panel);
 }
 
+// The panel whose turn it is, or NULL.
+static struct nx_ext_http_panel *next_panel(const struct nx_ext_http *http) {
+    if (!TAILQ_EMPTY(&http->first) &&
+        http->active_count < http->max_concurrent * NX_HTTP_EXT_FIRST_FACTOR)
+        return TAILQ_FIRST(&http->first);
+    return http->active_count < http->max_concurrent * NX_HTTP_EXT_PANELS_FACTOR
+               ? TAILQ_FIRST(&http->more)
+               : NULL;
+}
+
 void nx_ext_http_queue_run(struct nx_ext_http *http) {
     struct nx_ext_http_panel *panel;
-    while (http->active_count < http->max_concurrent * NX_HTTP_EXT_PANELS_FACTOR &&
-           (panel = TAILQ_FIRST(&http->turn))) {
+    while ((panel = next_panel(http))) {
         struct nx_ext_http_call *call = TAILQ_FIRST(&panel->waiting);
         TAILQ_REMOVE(&panel->waiting, call, link);
         panel->waiting_count--;
@@ -103,9 +118,9 @@ void nx_ext_http_queue_run(struct nx_ext_http *http) {
         TAILQ_INSERT_TAIL(&http->active, call, link);
         http->active_count++;
         call->state = NX_EXT_HTTP_RUNNING;
-        // To the end of the ring, or out of it.
-        TAILQ_REMOVE(&http->turn, panel, turn);
-        panel->in_turn = false;
+        // To the end of a ring, or out of it.
+        TAILQ_REMOVE(panel->ring, panel, turn);
+        panel->ring = NULL;
         update_turn(http, panel);
         nx_ext_http_start(call);
     }

@@ -8,6 +8,7 @@
 
 void nx_ext_http_response_init(struct nx_ext_http_response *response, size_t max_body_bytes) {
     response->head_bytes = response->header_count = 0;
+    response->encoded = false;
     nx_buf_init(&response->head, NX_MAX_HTTP_EXT_HEAD_BYTES);
     nx_buf_init(&response->status_text, NX_MAX_HTTP_EXT_HEAD_BYTES);
     nx_buf_init(&response->body, max_body_bytes);
@@ -21,6 +22,7 @@ void nx_ext_http_response_free(struct nx_ext_http_response *response) {
 
 void nx_ext_http_response_reset(struct nx_ext_http_response *response) {
     response->head_bytes = response->header_count = 0;
+    response->encoded = false;
     nx_buf_reset(&response->head);
     nx_buf_reset(&response->status_text);
     nx_buf_reset(&response->body);
@@ -42,6 +44,7 @@ static struct nx_span trim(struct nx_span s) {
 // "HTTP/1.1 200 Fine" starts a response.
 static bool take_status_line(struct nx_ext_http_response *r, struct nx_span line) {
     r->header_count = 0;
+    r->encoded = false;
     nx_buf_reset(&r->head);
     nx_buf_reset(&r->status_text);
     const char *end = line.data + line.len;
@@ -54,21 +57,48 @@ static bool take_status_line(struct nx_ext_http_response *r, struct nx_span line
     return nx_buf_append_span(&r->status_text, line) == 0;
 }
 
-bool nx_ext_http_response_line(struct nx_ext_http_response *r, const char *data, size_t len) {
-    struct nx_span line = trim(nx_span_of(data, len));
-    r->head_bytes += len;
-    if (r->head_bytes > NX_MAX_HTTP_EXT_HEAD_BYTES)
+// Some versions of libcurl read "99999" as 999.
+static bool has_status_code(struct nx_span line) {
+    const char *space = memchr(line.data, ' ', line.len);
+    if (!space)
         return false;
-    if (nx_span_starts(line, nx_span_str("HTTP/")))
-        return take_status_line(r, line);
-    const char *colon = line.len ? memchr(line.data, ':', line.len) : NULL;
-    // The empty line at the end; what is not a header has nowhere to go.
-    if (!colon || colon == line.data)
+    line = trim(nx_span_of(space, (size_t)(line.data + line.len - space)));
+    size_t digits = 0;
+    while (digits < line.len && line.data[digits] >= '0' && line.data[digits] <= '9')
+        digits++;
+    return digits == 3 && (line.len == 3 || line.data[3] == ' ');
+}
+
+static bool is_one_of(struct nx_span text, const char *const *words, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strlen(words[i]) == text.len && strncasecmp(words[i], text.data, text.len) == 0)
+            return true;
+    return false;
+}
+
+static struct nx_span name_of(const struct nx_ext_http_response *r, size_t i) {
+    return nx_span_of(r->head.data + r->headers[i].name, r->headers[i].name_len);
+}
+
+static struct nx_span value_of(const struct nx_ext_http_response *r, size_t i) {
+    return nx_span_of(r->head.data + r->headers[i].value, r->headers[i].value_len);
+}
+
+// Whether the last header leaves the body in one compression at most.
+static bool encoding_allowed(struct nx_ext_http_response *r) {
+    static const char *const compressed[] = {"gzip", "x-gzip", "deflate"};
+    static const char *const plain[] = {"identity", ""}, *const chunked[] = {"chunked", "identity"};
+    struct nx_span name = name_of(r, r->header_count - 1), value = value_of(r, r->header_count - 1);
+    if (nx_span_eq(name, nx_span_str("transfer-encoding")))
+        return is_one_of(value, chunked, 2);
+    if (!nx_span_eq(name, nx_span_str("content-encoding")) || is_one_of(value, plain, 2))
         return true;
-    if (r->header_count == NX_MAX_HTTP_EXT_HEADERS)
-        return false;
-    struct nx_span name = trim(nx_span_of(line.data, (size_t)(colon - line.data)));
-    struct nx_span value = trim(nx_span_of(colon + 1, (size_t)(line.data + line.len - colon - 1)));
+    bool first = !r->encoded;
+    r->encoded = true;
+    return first && is_one_of(value, compressed, 3);
+}
+
+static int take_header(struct nx_ext_http_response *r, struct nx_span name, struct nx_span value) {
     size_t at = r->header_count++;
     r->headers[at].name = r->head.len;
     r->headers[at].name_len = name.len;
@@ -78,19 +108,35 @@ bool nx_ext_http_response_line(struct nx_ext_http_response *r, const char *data,
     }
     r->headers[at].value = r->head.len;
     r->headers[at].value_len = value.len;
-    return nx_buf_append_span(&r->head, value) == 0;
+    return nx_buf_append_span(&r->head, value);
+}
+
+const char *nx_ext_http_response_line(struct nx_ext_http_response *r, const char *data,
+                                      size_t len) {
+    static const char too_much[] = "the response has too many headers, or too long ones";
+    struct nx_span line = trim(nx_span_of(data, len));
+    r->head_bytes += len;
+    if (r->head_bytes > NX_MAX_HTTP_EXT_HEAD_BYTES)
+        return too_much;
+    if (nx_span_starts(line, nx_span_str("HTTP/"))) {
+        if (!has_status_code(line))
+            return "the response has no status code of three digits";
+        return take_status_line(r, line) ? NULL : too_much;
+    }
+    const char *colon = line.len ? memchr(line.data, ':', line.len) : NULL;
+    // The empty line at the end; what is not a header has nowhere to go.
+    if (!colon || colon == line.data)
+        return NULL;
+    struct nx_span name = trim(nx_span_of(line.data, (size_t)(colon - line.data)));
+    struct nx_span value = trim(nx_span_of(colon + 1, (size_t)(line.data + line.len - colon - 1)));
+    if (r->header_count == NX_MAX_HTTP_EXT_HEADERS || take_header(r, name, value))
+        return too_much;
+    return encoding_allowed(r) ? NULL
+                               : "the response is not compressed as asked: gzip or deflate, once";
 }
 
 // ---- Rendering
 // ---------------------------------------------------------------------------------------
-
-static struct nx_span name_of(const struct nx_ext_http_response *r, size_t i) {
-    return nx_span_of(r->head.data + r->headers[i].name, r->headers[i].name_len);
-}
-
-static struct nx_span value_of(const struct nx_ext_http_response *r, size_t i) {
-    return nx_span_of(r->head.data + r->headers[i].value, r->headers[i].value_len);
-}
 
 // The values of every header named as header `first` is: one string, or an array.
 static void render_values(const struct nx_ext_http_response *r, size_t first, struct nx_buf *out) {

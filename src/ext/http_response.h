@@ -15,6 +15,7 @@ struct nx_ext_http_response {
     struct nx_buf status_text;
     size_t head_bytes; // received, those of interim responses included
     size_t header_count;
+    bool encoded; // some header named a compression
     struct {
         size_t name, name_len, value, value_len; // in `head`
     } headers[NX_MAX_HTTP_EXT_HEADERS];
@@ -27,8 +28,11 @@ void nx_ext_http_response_free(struct nx_ext_http_response *response);
 void nx_ext_http_response_reset(struct nx_ext_http_response *response);
 
 // Takes one line of the head with its line end. A status line starts anew: what came before it was
-// an interim response. False: over a limit, or no memory.
-bool nx_ext_http_response_line(struct nx_ext_http_response *response, const char *line, size_t len);
+// an interim response. Returns NULL, or as static text why the response is refused: over a limit,
+// no memory, or compressed in another way than was asked for. What is compressed several times over
+// could keep the library busy for minutes with data that never arrives here to be counted.
+const char *nx_ext_http_response_line(struct nx_ext_http_response *response, const char *data,
+                                      size_t len);
 
 // Appends the result that http.h describes. 0 or out->failed.
 int nx_ext_http_response_render(const struct nx_ext_http_response *response, long status,

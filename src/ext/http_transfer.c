@@ -55,10 +55,10 @@ static int on_before_request(void *user, char *peer, char *local, int peer_port,
 static size_t on_head(char *data, size_t size, size_t count, void *user) {
     struct nx_ext_http_call *call = user;
     size_t len = size * count;
-    if (nx_ext_http_response_line(&call->response, data, len))
+    const char *refused = nx_ext_http_response_line(&call->response, data, len);
+    if (!refused)
         return len;
-    nx_error_set(&call->problem, NX_E_LIMIT, "the response has over %d headers or %d bytes of them",
-                 NX_MAX_HTTP_EXT_HEADERS, NX_MAX_HTTP_EXT_HEAD_BYTES);
+    nx_error_set(&call->problem, NX_E_LIMIT, "%s", refused);
     return 0;
 }
 

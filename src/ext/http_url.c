@@ -95,7 +95,8 @@ int nx_ext_http_url_parse(CURLU **out, struct nx_span text, const struct nx_doma
         return parse_error(CURLUE_OUT_OF_MEMORY, err);
     }
     // Spaces and what is not ASCII are escaped, as in browsers; control characters are refused.
-    CURLUcode code = curl_url_set(url, CURLUPART_URL, copy, CURLU_DISALLOW_USER | CURLU_URLENCODE);
+    CURLUcode code = curl_url_set(url, CURLUPART_URL, copy,
+                                  CURLU_DISALLOW_USER | CURLU_URLENCODE | CURLU_ALLOW_SPACE);
     free(copy);
     int rc = code ? parse_error(code, err) : judge(url, domains, err);
     if (rc)

@@ -6,7 +6,7 @@
   'use strict';
   const { freeze, create, defineProperty } = Object;
   const { stringify } = JSON;
-  const { apply, getOwnPropertyDescriptor } = Reflect;
+  const { apply, get: getOf, getOwnPropertyDescriptor } = Reflect;
   const ProxyCtor = Proxy, ErrorCtor = Error, StringFn = String, isArray = Array.isArray;
   const WeakMapCtor = WeakMap;
   const weakGet = WeakMap.prototype.get, weakSet = WeakMap.prototype.set;
@@ -27,8 +27,9 @@
     };
     const handler = {
       __proto__: null,
-      get: (target, name) => {
-        const v = target[name];
+      get: (target, name, receiver) => {
+        // A getter that the handler put on a prototype must not get hold of the target either.
+        const v = getOf(target, name, receiver);
         // Objects of the value itself are wrapped; what comes from a prototype is not the state's.
         return typeof v === 'object' && v !== null ? wrap(v) : v;
       },

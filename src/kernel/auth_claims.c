@@ -80,7 +80,7 @@ static int check_times(const json_t *claims, int64_t now_s, int64_t *expires_at_
     if (rc == 0 && nx_claims_expired(*expires_at_s, now_s))
         rc = nx_error_set(err, NX_E_INVALID, "it has expired");
     for (size_t i = 0; rc == 0 && i < sizeof beginnings / sizeof beginnings[0]; i++) {
-        int64_t from;
+        int64_t from = 0;
         value = json_object_get(claims, beginnings[i]);
         if (!value)
             continue;
@@ -192,12 +192,12 @@ int nx_claims_read(struct nx_span json, const struct nx_claim_rules *rules, int6
     if (rc)
         return nx_error_set(err, rc, "its claims are not a JSON object without duplicates");
     struct nx_identity *identity = calloc(1, sizeof *identity);
-    if (!identity)
-        rc = nx_error_set(err, NX_E_NOMEM, "out of memory");
-    else
-        identity->refs = 1;
-    if (rc == 0)
-        rc = check_times(claims, now_s, &identity->expires_at_s, err);
+    if (!identity) {
+        json_decref(claims);
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    }
+    identity->refs = 1;
+    rc = check_times(claims, now_s, &identity->expires_at_s, err);
     if (rc == 0)
         rc = check_parties(claims, rules, err);
     if (rc == 0)

@@ -32,7 +32,7 @@ const char *nx_auth_alg_name(enum nx_auth_alg alg) {
         [NX_AUTH_ES256] = "ES256",
         [NX_AUTH_EDDSA] = "EdDSA",
     };
-    return names[alg];
+    return (size_t)alg < NX_AUTH_ALGS ? names[alg] : "unknown";
 }
 
 enum nx_auth_alg nx_auth_key_alg(const struct nx_auth_key *key) {
@@ -161,7 +161,7 @@ int nx_auth_key_from_pem(struct nx_auth_key **out, enum nx_auth_alg alg, struct 
                           nx_auth_alg_name(alg), key_wanted(alg));
     else if (!(key = calloc(1, sizeof *key)))
         rc = nx_error_set(err, NX_E_NOMEM, "out of memory");
-    if (rc) {
+    if (!key) {
         EVP_PKEY_free(public_key);
         return rc;
     }

@@ -43,6 +43,7 @@ struct nx_exec {
 // One changed key of the running segment; offsets into nx_segment_work.text.
 struct nx_change {
     uint32_t key_at, key_len, json_at, json_len;
+    uint32_t json_room; // bytes at json_at: a later value that fits takes the place of this one
     bool is_delete;
 };
 

@@ -157,21 +157,23 @@ static int32_t record(struct nx_span key, bool is_delete, struct nx_span json) {
     if (++exec->mutations > exec->limits.max_mutations || (change == NULL && !reserve_change())) {
         return fatal(NX_RESULT_RESOURCE_LIMIT, "state mutations", exec->limits.max_mutations);
     }
-    const uint32_t at = (uint32_t)nx_work.text.len;
     if (change == NULL) {
+        change = &nx_work.changes[nx_work.change_count++];
+        *change =
+            (struct nx_change){.key_at = (uint32_t)nx_work.text.len, .key_len = (uint32_t)key.len};
         nx_buf_append_span(&nx_work.text, key);
     }
-    const uint32_t json_at = (uint32_t)nx_work.text.len;
-    if (nx_buf_append_span(&nx_work.text, json) != 0) {
+    if (json.len > change->json_room) {
+        change->json_at = (uint32_t)nx_work.text.len;
+        change->json_room = (uint32_t)json.len;
+        nx_buf_append_span(&nx_work.text, json);
+    } else if (json.len != 0) {
+        memcpy(nx_work.text.data + change->json_at, json.data, json.len);
+    }
+    if (nx_work.text.failed != 0) {
         return fatal(NX_RESULT_RESOURCE_LIMIT, "bytes written to state",
                      (uint32_t)nx_work.text.max_bytes);
     }
-    if (change == NULL) {
-        change = &nx_work.changes[nx_work.change_count++];
-        change->key_at = at;
-        change->key_len = (uint32_t)key.len;
-    }
-    change->json_at = json_at;
     change->json_len = (uint32_t)json.len;
     change->is_delete = is_delete;
     nx_work.state_bytes += after - before;

@@ -152,7 +152,8 @@ static int handle_all(struct nx_peer *peer) {
         }
     }
     nx_buf_consume(&peer->in, used);
-    return status;
+    // Nothing is due from a worker that has answered everything, not even the start of a frame.
+    return peer->in.len != 0 && peer->flying_count == 0 ? NX_E_PROTOCOL : status;
 }
 
 void nx_peer_read(struct nx_peer *peer) {

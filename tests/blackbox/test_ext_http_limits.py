@@ -82,6 +82,15 @@ def test_size_after_decompression(client, web):
     assert "larger than 64 KB" in error and seconds < 1.5
 
 
+def test_layers_of_compression(client, web):
+    """A body that is mostly work: its layers unpack to much, and to nothing in the end."""
+    assert client.get(web.url("/layers", bytes=10000, layers=1))["data"] == ""
+    error, seconds = timed(lambda: client.error("get", web.url("/layers", bytes=10000, layers=2)))
+    assert "compressed" in error
+    assert "compressed" in client.error(
+        "get", web.url("/layers", bytes=10000, layers=1, header="Transfer-Encoding"))
+
+
 def test_size_of_headers(client, web):
     assert len(client.get(web.url("/headers", count=200))["headers"]) > 200
     assert "headers" in client.error("get", web.url("/headers", count=300))
@@ -107,6 +116,9 @@ def test_the_value_limit_holds_too(start_client, web):
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx",
     "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot gzip",
     "HTTP/1.1 200 OK\r\nContent-Encoding: " + "gzip," * 50 + "gzip\r\n\r\nx",
+    "HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     "HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n",
     "HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n",
 ])
@@ -158,6 +170,25 @@ def test_a_busy_panel_does_not_hold_up_another(start_client, web, other):
     assert result["status"] == 200 and seconds < 0.25
     busy.join()
     assert web.most == 1
+
+
+def test_busy_panels_leave_room_for_a_first_request(start_client, web, other):
+    """Four panels hold all that panels may hold together; a fifth still gets one through, not two."""
+    client = start_client(allow=[web, other], HTTP_MAX_CONCURRENT="2", HTTP_TIMEOUT="20000")
+    panels = ["web", "b", "c", "d"]
+    for panel in panels[1:] + ["neighbour"]:
+        client.add_panel(panel)
+    busy = [threading.Thread(target=client.all, args=([web.url("/slow", ms=1500)] * 2, panel))
+            for panel in panels]
+    for thread in busy:
+        thread.start()
+    while len(web.requests) < 8:
+        time.sleep(0.01)
+    results, seconds = timed(lambda: client.all([other.url("/slow", ms=200)] * 2, "neighbour"))
+    assert results == ["late"] * 2 and seconds < 1
+    assert other.most == 1
+    for thread in busy:
+        thread.join()
 
 
 def test_waiting_counts_as_time(start_client, web):

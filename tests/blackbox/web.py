@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 import urllib.parse
+import zlib
 
 import pytest
 
@@ -98,6 +99,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def at_zip(self):
         body = gzip.compress(b"\0" * int(self.query["bytes"]))
         self.reply(body, Content_Encoding="gzip", X_Compressed=str(len(body)))
+
+    def at_layers(self):
+        """Compressed again and again; decompressed, it is `bytes` bytes that stand for nothing."""
+        empty_block = b"\0\0\0\xff\xff"
+        raw = zlib.compressobj(wbits=-15)
+        body = b"\x1f\x8b\x08\0\0\0\0\0\0\3" + empty_block * (int(self.query["bytes"]) // 5)
+        body += raw.compress(b"") + raw.flush() + b"\0" * 8
+        layers = int(self.query["layers"])
+        for _ in range(layers - 1):
+            body = gzip.compress(body)
+        name = self.query.get("header", "Content-Encoding")
+        self.reply(body, **{name: ", ".join(["gzip"] * layers)})
 
     def at_headers(self):
         self.reply("", **{f"X-{i}": "v" * int(self.query.get("size", 1))

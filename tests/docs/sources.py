@@ -71,6 +71,8 @@ def defaults():
         elif re.match(r"\s*\},", line):
             inside = ""
         for field, value in re.findall(r"\.(\w+) = ([^,{]+),", line):
+            if value.endswith("_UNSET"):
+                continue  # decided by other settings
             value = known.get(value, value.removeprefix("NX_LOG_"))
             text = re.match(r'"([^"]*)"', value)  # what a macro adds to it is left out
             found[inside + field] = (text[1] if text else value).lower()

@@ -84,10 +84,6 @@ class Case:
         assert not result["mutations"] and not result["events"] and not result["viewCommands"]
 
 
-def load(path):
-    return Case(path)
-
-
 def name_of(path):
     return str(path.relative_to(HANDLERS).with_suffix(""))
 
@@ -96,6 +92,7 @@ def name_of(path):
 def pristine(world):
     """The fingerprint of a world in which nothing has run yet."""
     world.make("look", [harness.tool(harness.FINGERPRINT)])
+    world.first_workers = world.workers()
     return world.run("look")["returnValue"]
 
 
@@ -129,6 +126,12 @@ def test_over_http(world, pristine, path):
         assert found["returnValue"] == pristine
 
 
+def test_no_handler_killed_its_worker(world, pristine):
+    """Whatever ran above ended by itself: one worker, the same all along."""
+    assert pristine and len(world.first_workers) == 1
+    assert world.workers() == world.first_workers
+
+
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent.name != "time"], ids=name_of)
 def test_on_the_command_line(path):
     case = Case(path)
@@ -140,3 +143,28 @@ def test_on_the_command_line(path):
     harness.check_shape(result)
     case.check(result)
     assert code == (0 if result["status"] == "success" else 1)
+
+
+@pytest.fixture(scope="module", params=["MEMORY_LIMIT_MB=256 STACK_LIMIT_KB=4096",
+                                        "MEMORY_LIMIT_MB=8 STACK_LIMIT_KB=64"])
+def edge(request, lowered):
+    """A server whose settings are at the ends of what is allowed."""
+    server = lowered(**dict(one.split("=") for one in request.param.split()))
+    server.make("look", [harness.tool(harness.FINGERPRINT)])
+    server.expected = server.run("look")["returnValue"]
+    return server
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("stack", "memory")],
+                         ids=name_of)
+def test_at_the_edges_of_settings(edge, path):
+    """With more or less room a handler may end otherwise, but it ends, and the worker stays."""
+    case = Case(path)
+    case.tool["timeoutMs"] = min(case.timeout_ms, 500)
+    workers = edge.workers()
+    edge.make("case", [case.tool], case.state)
+    result = edge.run("case")
+    assert harness.code_of(result) in ("success", "MEMORY_LIMIT", "RESOURCE_LIMIT", "TIMEOUT",
+                                       "EXECUTION_ERROR"), result
+    assert edge.run("look")["returnValue"] == edge.expected
+    assert edge.workers() == workers

@@ -126,6 +126,31 @@ def test_state_size(request, server, limit, grants):
     assert server.run("size", args={"n": step - 3})["status"] == "success"
 
 
+def test_writing_a_large_value_again_and_again(world):
+    """Only what the segment leaves counts, not what it has written in between."""
+    code = """
+      for (let i = 0; i < 40; i++) $state.k = 'x'.repeat(1000000 - i % 3);
+      delete $state.k;
+      $state.k = 'y';
+      for (let i = 0; i < 100; i++) $state.n = i;
+      return [$state.k, $state.n];"""
+    result, state = world.once(code, ALL, {"k": 0})
+    assert result.get("returnValue") == ["y", 99], result
+    assert state == {"k": "y", "n": 99}
+    assert [m["key"] for m in result["mutations"]] == ["k", "n"]
+
+
+def test_what_one_segment_may_send(world):
+    """Many values that each fit, and together do not."""
+    for code in ("$emit('e', 'x'.repeat(1000000));", "$view.setFilter('e', 'x'.repeat(1000000));",
+                 "$ext.time.now('x'.repeat(1000000));"):
+        result, _ = world.once(REPEAT.replace("$args.n", "5") % code, ALL)
+        assert result["status"] == "success", result["error"]
+        result, _ = world.once(REPEAT.replace("$args.n", "50") % code, ALL)
+        assert harness.code_of(result) == "RESOURCE_LIMIT", result
+        assert "bytes sent to the host" in result["error"]["message"]
+
+
 @pytest.mark.parametrize("swallow", [
     "try { over(); } catch { after('catch'); } finally { after('finally'); }",
     "for (;;) { try { over(); } finally { continue; } }",

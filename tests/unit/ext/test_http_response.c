@@ -17,7 +17,7 @@ static bool feed(struct nx_ext_http_response *r, const char *lines) {
     for (const char *p = lines; *p;) {
         const char *end = strchrnul(p, '\n');
         size_t len = (size_t)(end - p) + (*end == '\n');
-        if (!nx_ext_http_response_line(r, p, len))
+        if (nx_ext_http_response_line(r, p, len))
             return false;
         p += len;
     }
@@ -142,6 +142,61 @@ static void limits(void **state) {
     nx_ext_http_response_free(&r);
 }
 
+static void encodings(void **state) {
+    (void)state;
+    static const struct {
+        const char *headers;
+        bool taken;
+    } cases[] = {
+        {"Content-Encoding: gzip", true},
+        {"content-encoding:  GZIP ", true},
+        {"Content-Encoding: deflate", true},
+        {"Content-Encoding: identity\r\nContent-Encoding: x-gzip", true},
+        {"Content-Encoding:", true},
+        {"Transfer-Encoding: chunked", true},
+        {"Transfer-Encoding: chunked\r\nContent-Encoding: gzip", true},
+        {"Content-Encoding: gzip, gzip", false},
+        {"Content-Encoding: gzip,", false},
+        {"Content-Encoding: gzip\r\nX: y\r\ncontent-encoding: gzip", false},
+        {"Content-Encoding: br", false},
+        {"Content-Encoding: zstd", false},
+        {"Content-Encoding: x", false},
+        {"Transfer-Encoding: gzip, chunked", false},
+        {"Transfer-Encoding: gzip", false},
+        // An interim response's are not the final one's.
+        {"Content-Encoding: gzip\r\n\r\nHTTP/1.1 200 OK\r\nContent-Encoding: gzip", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct nx_ext_http_response r;
+        char head[256];
+        nx_ext_http_response_init(&r, 10);
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\n%s\r\n\r\n", cases[i].headers);
+        if (feed(&r, head) != cases[i].taken)
+            fail_msg("%s", cases[i].headers);
+        nx_ext_http_response_free(&r);
+    }
+}
+
+static void status_codes(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        bool taken;
+    } cases[] = {
+        {"HTTP/1.1 200 OK\r\n", true},  {"HTTP/1.1  200\r\n", true},
+        {"HTTP/2 200 \r\n", true},      {"HTTP/1.1 99999 X\r\n", false},
+        {"HTTP/1.1 99 X\r\n", false},   {"HTTP/1.1 200OK\r\n", false},
+        {"HTTP/1.1 OK 200\r\n", false}, {"HTTP/1.1\r\n", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct nx_ext_http_response r;
+        nx_ext_http_response_init(&r, 10);
+        if (feed(&r, cases[i].line) != cases[i].taken)
+            fail_msg("%s", cases[i].line);
+        nx_ext_http_response_free(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rendering),
@@ -149,6 +204,8 @@ int main(void) {
         cmocka_unit_test(bodies_that_are_not_json),
         cmocka_unit_test(depth),
         cmocka_unit_test(limits),
+        cmocka_unit_test(encodings),
+        cmocka_unit_test(status_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

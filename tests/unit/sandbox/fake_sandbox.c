@@ -371,8 +371,13 @@ static _Noreturn void fail(const char *message) {
 
 static void spawn(enum fake_zygote behaviour, int channel) {
     const pid_t zygote = getpid();
+    sigset_t chld, before; // a worker that is dead already stays a zombie until its pidfd is open
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &chld, &before);
     const pid_t pid = fork();
     if (pid == 0) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != zygote) {
             _exit(1);
         }
@@ -384,6 +389,7 @@ static void spawn(enum fake_zygote behaviour, int channel) {
     }
     close(channel);
     NX_CLEANUP_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0 || pidfd < 0) {
         fail("the fake cannot fork");
     }

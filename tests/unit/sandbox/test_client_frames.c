@@ -196,6 +196,32 @@ static void an_answer_nobody_asked_for_kills(void **unused) {
     nx_code_unref(code);
 }
 
+// Not even the start of one: it would lie in the kernel's memory for as long as the worker likes.
+static void the_start_of_an_unasked_frame_kills(void **unused) {
+    (void)unused;
+    struct nx_buf raw;
+    put_raw_done(&raw, 1);
+    for (size_t len = 1; len < raw.len; len += len < 14 ? 4 : 30) {
+        struct nx_buf *program = program_new();
+        program_segment(program, &done);
+        program_sleep(program, 10);
+        program_order(program, FAKE_RAW);
+        nx_wire_put_bytes(program, nx_span_of(raw.data, len));
+        program_order(program, FAKE_HANG);
+        struct nx_code *code = code_of_program(program);
+        struct run run;
+        refresh_pool();
+        run_start(&run, code, NULL);
+        run_wait(&run, 1);
+        assert_string_equal(run_text(&run), "done 1");
+        loop_for(40);
+        assert_int_equal(pool_stats().protocol_kills, 1);
+        run_free(&run);
+        nx_code_unref(code);
+    }
+    nx_buf_free(&raw);
+}
+
 // The worker goes on with an execution that waits for a call: its turn has not come.
 static void a_suspended_execution_stays_suspended(void **unused) {
     (void)unused;
@@ -397,6 +423,7 @@ int main(void) {
         cmocka_unit_test(counts_too_big_kill),
         cmocka_unit_test(a_second_answer_kills),
         cmocka_unit_test(an_answer_nobody_asked_for_kills),
+        cmocka_unit_test(the_start_of_an_unasked_frame_kills),
         cmocka_unit_test(a_suspended_execution_stays_suspended),
         cmocka_unit_test(a_frame_in_pieces_passes),
         cmocka_unit_test(a_flood_kills),

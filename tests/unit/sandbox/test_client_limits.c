@@ -195,16 +195,15 @@ static void a_failed_segment_has_no_effects(void **unused) {
                                           {.kind = 'e', .a = "x"},
                                           {.kind = 'v', .a = "focus", .b = "i", .c = "{}"},
                                           {.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"}};
-    struct nx_code *code;
-    struct run run;
     for (size_t i = 0; i < sizeof(effects) / sizeof(effects[0]); i++) {
-        code = code_of_segment(&(struct forged){.status = NX_SEGMENT_ERROR,
-                                                .code = NX_RESULT_EXECUTION_ERROR,
-                                                .message = "boom",
-                                                .items = {effects[i]}});
-        expect_killed(
-            code, &(struct run_options){.caps = "state:write:* events:emit:* view:update:* ext:*"});
-        nx_code_unref(code);
+        struct nx_code *failing =
+            code_of_segment(&(struct forged){.status = NX_SEGMENT_ERROR,
+                                             .code = NX_RESULT_EXECUTION_ERROR,
+                                             .message = "boom",
+                                             .items = {effects[i]}});
+        expect_killed(failing, &(struct run_options){
+                                   .caps = "state:write:* events:emit:* view:update:* ext:*"});
+        nx_code_unref(failing);
     }
 
     // The control: logs and denials of a failed segment are.
@@ -217,7 +216,8 @@ static void a_failed_segment_has_no_effects(void **unused) {
         .column = 4,
         .items = {{.kind = 'l', .n = 1, .a = "here"},
                   {.kind = 'x', .n = NX_CAP_STATE_READ, .a = "k"}}};
-    code = code_of_segment(&honest);
+    struct nx_code *code = code_of_segment(&honest);
+    struct run run;
     run_start(&run, code, NULL);
     run_wait(&run, 1);
     assert_string_equal(run_text(&run),

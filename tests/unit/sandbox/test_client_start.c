@@ -41,6 +41,13 @@ static void it_starts_works_and_stops(void **unused) {
         pool_settle(workers);
         pool_stop();
     }
+    pool_start_fake(FAKE_GOOD, MAX_TEST_WORKERS + 4, 4); // more than the figures have room for
+    pool_settle(MAX_TEST_WORKERS + 4);
+    const struct nx_sandbox_stats stats = pool_stats();
+    for (size_t i = 0; i < MAX_TEST_WORKERS; i++) {
+        assert_int_not_equal(stats.worker_pids[i], 0);
+    }
+    pool_stop();
     pool_start_fake(FAKE_GOOD, 2, 4); // stopped before the loop ever ran
     pool_stop();
 }

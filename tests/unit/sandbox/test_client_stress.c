@@ -39,17 +39,19 @@ static void limits_cost_no_worker(void **unused) {
     (void)unused;
     static const struct {
         const char *source, *text;
+        uint32_t timeout_ms; // 0: the default
     } rows[] = {
-        {"for (;;);", "error TIMEOUT"},
-        {"'x'.repeat(1e6).match(/(x+x+)+y/)", "error TIMEOUT"},
-        {"const a = []; for (;;) a.push(new Array(1000).fill(1))", "error MEMORY_LIMIT"},
-        {"const f = () => f() + 1; f()", "error RESOURCE_LIMIT"},
-        {"for (let i = 0; i < 1001; i++) 'k' in $state", "error RESOURCE_LIMIT"},
-        {"for (let i = 0; i < 101; i++) $emit('e')", "error RESOURCE_LIMIT"},
-        {"$state.k = 'x'.repeat(2e6)", "error RESOURCE_LIMIT"},
-        {"return 'x'.repeat(2e6)", "error RESOURCE_LIMIT"},
-        {"for (let i = 0; i < 65; i++) $ext.e.m()", "error RESOURCE_LIMIT"},
-        {"await new Promise(() => {})", "error EXECUTION_ERROR"},
+        {"for (;;);", "error TIMEOUT", 50},
+        {"'x'.repeat(1e6).match(/(x+x+)+y/)", "error TIMEOUT", 50},
+        {"const a = new Array(2e5).fill(1.2345); for (;;) JSON.stringify(a)", "error TIMEOUT", 200},
+        {"const a = []; for (;;) a.push(new Array(1000).fill(1))", "error MEMORY_LIMIT", 0},
+        {"const f = () => f() + 1; f()", "error RESOURCE_LIMIT", 0},
+        {"for (let i = 0; i < 1001; i++) 'k' in $state", "error RESOURCE_LIMIT", 0},
+        {"for (let i = 0; i < 101; i++) $emit('e')", "error RESOURCE_LIMIT", 0},
+        {"$state.k = 'x'.repeat(2e6)", "error RESOURCE_LIMIT", 0},
+        {"return 'x'.repeat(2e6)", "error RESOURCE_LIMIT", 0},
+        {"for (let i = 0; i < 65; i++) $ext.e.m()", "error RESOURCE_LIMIT", 0},
+        {"await new Promise(() => {})", "error EXECUTION_ERROR", 0},
     };
     static const char grants[] = "state:read:* state:write:* events:emit:* ext:*";
     struct nx_code *sleeper = code_of_source("return [$args.n, await $ext.e.m()]");
@@ -60,8 +62,8 @@ static void limits_cost_no_worker(void **unused) {
     }
     struct nx_exec_limits limits;
     nx_exec_limits_default(&limits);
-    limits.timeout_ms = 200;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        limits.timeout_ms = rows[i].timeout_ms != 0 ? rows[i].timeout_ms : NX_DEFAULT_TIMEOUT_MS;
         expect_source(rows[i].source, &(struct run_options){.caps = grants, .limits = limits},
                       rows[i].text);
     }
