@@ -201,7 +201,7 @@ static void start_in_every_phase(struct run runs[PHASES], struct nx_code *codes[
     run_resume(&runs[2], 1, "null");         // not yet sent
     run_start(&runs[5], codes[1], &options); // likewise
     assert_int_equal(pool_stats().suspended, 1);
-    assert_int_equal(pool_stats().waiting, 1);
+    assert_int_equal(pool_stats().waiting, 2); // the resume and the execution
 }
 
 static void stop_with_work_in_every_phase(void **unused) {
