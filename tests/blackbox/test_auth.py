@@ -69,11 +69,14 @@ ROUTES = [
     ("GET", "/panels/counter/state", "panel:read", 200),
     ("HEAD", "/panels/counter/state", "panel:read", 200),
     ("POST", "/panels/counter/trigger/increment", "panel:execute", 200),
+    ("POST", "/panels/counter/ws-ticket", "panel:read", 201),
+    ("GET", "/panels/counter/ws", "panel:read", 426),
     ("DELETE", "/panels/victim", "panel:delete", 204),
     ("GET", "/panels/missing", "panel:read", 404),
     ("GET", "/panels/missing/state", "panel:read", 404),
     ("POST", "/panels/missing/trigger/t", "panel:execute", 404),
     ("DELETE", "/panels/missing", "panel:delete", 404),
+    ("POST", "/panels/missing/ws-ticket", "panel:read", 404),
 ]
 
 
@@ -119,7 +122,7 @@ def test_probes_need_no_token(guarded, path):
 
 def test_strangers_learn_nothing_about_panels(guarded):
     for method, path in (("GET", "/panels/{}"), ("GET", "/panels/{}/state"), ("DELETE", "/panels/{}"),
-                         ("POST", "/panels/{}/trigger/increment")):
+                         ("POST", "/panels/{}/ws-ticket"), ("GET", "/panels/{}/ws"), ("POST", "/panels/{}/trigger/increment")):
         for headers in (None, bearer("x"), bearer(token())):
             there, gone = (ask(guarded, method, path.format(name), headers) for name in
                            ("counter", "missing"))

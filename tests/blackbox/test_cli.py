@@ -553,7 +553,7 @@ def test_version():
 def test_help():
     overview = nexus("--help")
     assert (overview.code, overview.err) == (0, "")
-    for verb in ("serve", "run", "check", "version"):
+    for verb in ("serve", "run", "check", "token", "version"):
         assert f"\n  {verb} " in overview.out
         usage = nexus(verb, "--help")
         assert (usage.code, usage.err) == (0, "")

@@ -87,8 +87,8 @@ def test_layers_of_compression(client, web):
     assert client.get(web.url("/layers", bytes=10000, layers=1))["data"] == ""
     error, seconds = timed(lambda: client.error("get", web.url("/layers", bytes=10000, layers=2)))
     assert "compressed" in error
-    assert "compressed" in client.error(
-        "get", web.url("/layers", bytes=10000, layers=1, header="Transfer-Encoding"))
+    error = client.error("get", web.url("/layers", bytes=10000, layers=1, header="Transfer-Encoding"))
+    assert "compressed" in error or "Transfer-Encoding" in error  # newer libcurl refuses it by itself
 
 
 def test_size_of_headers(client, web):

@@ -11,7 +11,7 @@ Header lines (`// name: value`):
   args     arguments
   events   names of the events emitted
   line     where the error is
-  timeout  timeoutMs of the tool (default: 2000)
+  timeout  timeoutMs of the tool (default: 5000)
   repeat   TEXT N: puts N copies of TEXT in front of the body
 Lines that begin otherwise are prose.
 """
@@ -47,7 +47,7 @@ class Case:
         self.after = json.loads(head["after"]) if "after" in head else after
         self.args = json.loads(head.get("args", "{}"))
         self.events = head["events"].split() if "events" in head else None
-        self.timeout_ms = int(head.get("timeout", 2000))
+        self.timeout_ms = int(head.get("timeout", 5000))
         if "repeat" in head:
             piece, count = head["repeat"].rsplit(" ", 1)
             text += piece * int(count)

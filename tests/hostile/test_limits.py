@@ -151,6 +151,27 @@ def test_what_one_segment_may_send(world):
         assert "bytes sent to the host" in result["error"]["message"]
 
 
+def test_everything_at_once(world):
+    """Each kind of effect within its own bounds, and all together more than one answer may hold."""
+    code = """
+      const big = 'x'.repeat(1047900);
+      $log('y'.repeat(65000));
+      for (let i = 0; i < 8; i++) {
+        $emit('e', big);
+        $view.setFilter('v', big.slice(100));
+        $state['k' + i] = big;
+        if (i < $args.calls) $ext.time.now(big);
+      }
+      await $ext.time.now();
+      return 'sent';"""
+    world.make("all", [harness.tool(code, ALL)])
+    workers = world.workers()
+    assert world.run("all", args={"calls": 4}).get("returnValue") == "sent"
+    result = world.run("all", args={"calls": 8})
+    assert harness.code_of(result) == "RESOURCE_LIMIT", result["error"]
+    assert world.workers() == workers
+
+
 @pytest.mark.parametrize("swallow", [
     "try { over(); } catch { after('catch'); } finally { after('finally'); }",
     "for (;;) { try { over(); } finally { continue; } }",
@@ -212,7 +233,7 @@ def test_time_a_tool_may_lower_it_never_raise_it(small, timeout, setting_holds):
 def test_time_is_running_time(small):
     """Sleeping does not count; all segments together do."""
     code = """
-      const work = () => { for (let i = 0; i < 3e6; i++); };
+      const work = () => { for (let i = 0; i < 5e5; i++); };
       for (let i = 0; i < $args.n; i++) { work(); await $ext.time.sleep($args.ms); }
       return 'done';"""
     small.make("running", [harness.tool(code, ALL)])
