@@ -256,6 +256,9 @@ static const char plain_head[] = "(function handler($state,$args,$scope,$emit,$v
 static const char handler_tail[] = "\n})";
 static const char expression_head[] = "(function computed($state){\"use strict\";return(\n";
 static const char expression_tail[] = "\n)})";
+// The same in another bracket. A text that closes the one it stands in fits only one of them.
+static const char bracket_head[] = "(function computed($state){\"use strict\";return[\n";
+static const char bracket_tail[] = "\n]})";
 
 // head + blanks up to `column` + code + tail. The head is a line of its own. NULL: no memory.
 static char *wrap(const char *head, const char *tail, const char *code, size_t code_len,
@@ -277,7 +280,7 @@ static char *wrap(const char *head, const char *tail, const char *code, size_t c
     return text;
 }
 
-enum form { ASYNC_BODY, PLAIN_BODY, EXPRESSION };
+enum form { ASYNC_BODY, PLAIN_BODY, EXPRESSION, BRACKETED };
 
 // A body that does not even contain the word cannot await anything: called as a plain function it
 // does the same, without the frame and the promise that an async function's call makes.
@@ -287,10 +290,10 @@ static enum form form_of(const char *code, size_t len) {
 
 static JSValue compile_wrapped(enum form form, const char *code, size_t code_len, uint32_t line,
                                uint32_t column) {
-    static const char *const heads[] = {async_head, plain_head, expression_head};
+    static const char *const heads[] = {async_head, plain_head, expression_head, bracket_head};
+    static const char *const tails[] = {handler_tail, handler_tail, expression_tail, bracket_tail};
     size_t len;
-    char *text = wrap(heads[form], form == EXPRESSION ? expression_tail : handler_tail, code,
-                      code_len, column, &len);
+    char *text = wrap(heads[form], tails[form], code, code_len, column, &len);
     if (text == NULL) {
         return JS_ThrowOutOfMemory(context);
     }
@@ -317,7 +320,8 @@ static uint32_t report_bytecode(JSValue program) {
 //
 // A body such as `}, evil(), async function () {` would close its own function and run code when
 // the program is loaded. So the program's top level must be the very code of a program with an
-// empty body: create one closure and return it.
+// empty body: create one closure and return it. An expression must fit brackets of another kind as
+// well, or it might close those it stands in and go on with statements.
 NX_EXPORT("nx_compile")
 uint32_t nx_compile(const char *code, uint32_t len, uint32_t expression, uint32_t line,
                     uint32_t column) {
@@ -329,7 +333,9 @@ uint32_t nx_compile(const char *code, uint32_t len, uint32_t expression, uint32_
     }
     JSValue model =
         expression ? compile_wrapped(form, "0", 1, 1, 1) : compile_wrapped(form, "", 0, 1, 1);
-    if (!nx_qjs_same_program(program, model)) {
+    const bool one =
+        !expression || !JS_IsException(compile_wrapped(BRACKETED, code, len, line, column));
+    if (!one || !nx_qjs_same_program(program, model)) {
         nx_report_plain(NX_GUEST_ERROR_ESCAPE, expression ? "not one expression"
                                                           : "the handler's body closes its own "
                                                             "function");
