@@ -59,13 +59,14 @@ static struct nx_ws_session *first_subscriber(struct nx_panel *panel, unsigned t
     return watched ? subscriber(TAILQ_FIRST(&watched->sessions), topic) : NULL;
 }
 
-#define FOR_SUBSCRIBERS(s, first, topic)                                                           \
-    for (struct nx_ws_session *s = (first); s; s = subscriber(TAILQ_NEXT(s, panel_link), topic))
+static struct nx_ws_session *next_subscriber(struct nx_ws_session *s, unsigned topic) {
+    return subscriber(TAILQ_NEXT(s, panel_link), topic);
+}
 
 // Sends one text to every subscriber and drops the reference. Nobody learns that there was no
 // memory for it but those who wait: they are closed.
 static void tell(struct nx_ws_session *first, unsigned topic, struct nx_ws_text *text) {
-    FOR_SUBSCRIBERS(s, first, topic) {
+    for (struct nx_ws_session *s = first; s; s = next_subscriber(s, topic)) {
         if (text)
             nx_ws_send(s, text, NX_WS_PLAIN);
         else
@@ -78,7 +79,8 @@ static void on_commit(void *user, struct nx_panel *panel, uint64_t version,
                       const struct nx_mutation *mutations, size_t count) {
     struct nx_ws *ws = user;
     struct nx_ws_text *all = NULL;
-    FOR_SUBSCRIBERS(s, first_subscriber(panel, NX_TOPIC_STATE), NX_TOPIC_STATE) {
+    struct nx_ws_session *s = first_subscriber(panel, NX_TOPIC_STATE);
+    for (; s; s = next_subscriber(s, NX_TOPIC_STATE)) {
         struct nx_ws_text *text = all;
         if (s->key_count || !all)
             text = nx_ws_text_patch(ws, s->key_count ? s : NULL, version, mutations, count);
@@ -195,6 +197,6 @@ void nx_ws_drain(struct nx_ws *ws) {
     struct nx_ws_session *s;
     ws->draining = true;
     TAILQ_FOREACH(s, &ws->all, all_link)
-        if (s->call_count == 0)
-            nx_ws_close(s, NX_WS_GOING_AWAY, "the server is stopping");
+    if (s->call_count == 0)
+        nx_ws_close(s, NX_WS_GOING_AWAY, "the server is stopping");
 }

@@ -41,8 +41,8 @@ static int take_text(struct nx_span object, const char *key, char *out, size_t s
 static struct nx_ws_call *find_call(struct nx_ws_session *s, struct nx_span id) {
     struct nx_ws_call *call;
     TAILQ_FOREACH(call, &s->calls, link)
-        if (id.len && nx_span_eq(id, nx_span_of(call->request_id, call->request_id_len)))
-            return call;
+    if (id.len && nx_span_eq(id, nx_span_of(call->request_id, call->request_id_len)))
+        return call;
     return NULL;
 }
 

@@ -21,12 +21,11 @@ void nx_ws_tickets_free(struct nx_ws_tickets *tickets);
 // `panel_id`. `now_ms` is a monotonic time. Errors: NX_E_BUSY (too many are out), NX_E_NOMEM,
 // NX_E_IO (no randomness).
 int nx_ws_ticket_issue(struct nx_ws_tickets *tickets, struct nx_identity *identity,
-                       struct nx_span panel_id, uint64_t now_ms,
-                       char ticket[NX_WS_TICKET_CHARS + 1]);
+                       struct nx_span panel_id, uint64_t now_ms, char text[NX_WS_TICKET_CHARS + 1]);
 
 // Takes a ticket in: 0 and *identity is the caller's reference (or NULL), or NX_E_NOTFOUND, also
 // for one of another panel. It is gone in any case.
-int nx_ws_ticket_redeem(struct nx_ws_tickets *tickets, struct nx_span ticket,
-                        struct nx_span panel_id, uint64_t now_ms, struct nx_identity **identity);
+int nx_ws_ticket_redeem(struct nx_ws_tickets *tickets, struct nx_span text, struct nx_span panel_id,
+                        uint64_t now_ms, struct nx_identity **identity);
 
 #endif

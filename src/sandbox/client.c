@@ -414,16 +414,29 @@ void nx_client_not_run(struct nx_execution *execution) {
     free_execution(execution);
 }
 
+// The last of those that hang on `execution`, or itself.
+static struct nx_execution *last_hanging(struct nx_execution *execution) {
+    while (execution->behind != NULL && execution->behind->place == NX_PLACE_HANGING) {
+        execution = execution->behind;
+    }
+    return execution;
+}
+
+// Takes the end off a chain; returns the one before it.
+static struct nx_execution *take_end(struct nx_execution *end) {
+    struct nx_execution *before = end->before;
+    end->before = NULL;
+    before->behind = NULL;
+    return before;
+}
+
 // Those that hang on an execution which will not be sent, the last one first.
 static void unhang(struct nx_execution *execution) {
-    struct nx_execution *last = execution;
-    while (last->behind != NULL) {
-        last = last->behind;
-    }
-    while (last != execution && last->place == NX_PLACE_HANGING) {
-        struct nx_execution *before = last->before;
-        nx_client_not_run(last);
-        last = before;
+    struct nx_execution *end = last_hanging(execution);
+    while (end != execution) {
+        struct nx_execution *before = take_end(end);
+        nx_client_not_run(end);
+        end = before;
     }
 }
 
@@ -458,9 +471,11 @@ void nx_client_drop(struct nx_job *job) {
         return;
     }
     struct nx_execution *execution = nx_job_execution(job);
-    while (execution->behind != NULL && execution->behind->place == NX_PLACE_HANGING &&
-           execution->behind->phase == NX_PHASE_WAITING) {
-        nx_client_drop(&execution->behind->job);
+    struct nx_execution *end = last_hanging(execution);
+    while (end != execution) {
+        struct nx_execution *before = take_end(end);
+        free_execution(end);
+        end = before;
     }
     if (execution->phase == NX_PHASE_PARKED) {
         TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
