@@ -90,7 +90,8 @@ struct nx_ws_panel {
 
 struct nx_ws {
     struct nx_http *http;
-    uv_prepare_t flusher; // writes what the callbacks of one turn of the loop left, in one call each
+    uv_prepare_t
+        flusher; // writes what the callbacks of one turn of the loop left, in one call each
     struct nx_ws_sessions all, dirty;
     uint32_t count;
     uint64_t dropped; // sessions that were too slow

@@ -113,7 +113,8 @@ static void free_execution(struct nx_execution *execution) {
         execution->before->behind = NULL;
     }
     if (execution->behind != NULL) {
-        execution->behind->before = NULL;
+        // Not freed: that would have taken it off here. The analyzer does not follow the links.
+        execution->behind->before = NULL; // NOLINT(clang-analyzer-unix.Malloc)
     }
     nx_code_unref(execution->code);
     free(execution->job.frame);
