@@ -2,6 +2,8 @@
 """Every host call against every kind of grant: exact, wildcard, and all the near misses. A refusal
 must name the capability, change nothing and be on record; where it is granted, the same action works.
 """
+import time
+
 import pytest
 
 import harness
@@ -80,10 +82,18 @@ def test_matrix(world, kind, code, needs, call, scope):
             check_refused(world, result, kind, scope, state, name)
             assert result["metrics"]["hostCalls"].get(call, 0) <= 1
     refused = sum(not allowed for _, _, allowed in variants)
-    on_record = [line for line in world.logs("capability denied")[denied_before:]]
+    on_record = records(world, denied_before, refused)
     assert len(on_record) == refused
     assert all(line["audit"] and line["capability"] == kind + scope and line["panelId"] == "matrix"
                for line in on_record)
+
+
+def records(world, before, expected):
+    """The audit lines of this test. They come through a pipe, later than the answers."""
+    deadline = time.monotonic() + 10
+    while len(world.logs("capability denied")) < before + expected and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return world.logs("capability denied")[before:]
 
 
 def check_refused(world, result, kind, scope, state, name):
