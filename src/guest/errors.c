@@ -174,21 +174,48 @@ static void locate(const char *stack, int *line, int *column) {
     }
 }
 
-static enum nx_guest_error classify(JSContext *ctx, JSValueConst error, const char *message) {
+// An own data property of a genuine Error, or undefined. Runs none of the handler's code: no
+// getter, and no prototype, which may be a proxy.
+static JSValue own_value(JSContext *ctx, JSValueConst error, JSAtom name) {
+    JSPropertyDescriptor d;
+    if (JS_GetOwnProperty(ctx, &d, error, name) <= 0) {
+        return JS_UNDEFINED;
+    }
+    JS_FreeValue(ctx, d.getter);
+    JS_FreeValue(ctx, d.setter);
+    return d.value;
+}
+
+// What an error without a kind of ours is about: memory and stack only if they did run out.
+static enum nx_guest_error classify_message(JSContext *ctx, JSValueConst error) {
+    enum nx_guest_error kind = NX_GUEST_ERROR_THROWN;
+    JSAtom name = JS_NewAtom(ctx, "message");
+    JSValue message = own_value(ctx, error, name);
+    const char *text = JS_IsString(message) ? JS_ToCString(ctx, message) : NULL;
+    if (text != NULL && nx_heap_refused && strcmp(text, "out of memory") == 0) {
+        kind = NX_GUEST_ERROR_MEMORY;
+    } else if (text != NULL && nx_qjs_stack_overflowed() && strcmp(text, "stack overflow") == 0) {
+        kind = NX_GUEST_ERROR_STACK;
+    }
+    JS_FreeCString(ctx, text);
+    JS_FreeValue(ctx, message);
+    JS_FreeAtom(ctx, name);
+    return kind;
+}
+
+static enum nx_guest_error classify(JSContext *ctx, JSValueConst error) {
     if (JS_IsNull(error) && nx_heap_refused) {
         return NX_GUEST_ERROR_MEMORY; // what QuickJS throws when it cannot even make an Error
     }
     if (!nx_qjs_is_error(error)) {
         return NX_GUEST_ERROR_THROWN;
     }
-    JSValue kind = JS_GetProperty(ctx, error, kind_atom);
+    JSValue kind = own_value(ctx, error, kind_atom);
     int32_t value = NX_GUEST_ERROR_THROWN;
     if (JS_IsNumber(kind)) {
         JS_ToInt32(ctx, &value, kind);
-    } else if (message != NULL && strcmp(message, "InternalError: out of memory") == 0) {
-        value = nx_heap_refused ? NX_GUEST_ERROR_MEMORY : NX_GUEST_ERROR_THROWN;
-    } else if (message != NULL && strcmp(message, "InternalError: stack overflow") == 0) {
-        value = NX_GUEST_ERROR_STACK;
+    } else {
+        value = (int32_t)classify_message(ctx, error);
     }
     JS_FreeValue(ctx, kind);
     return (enum nx_guest_error)value;
@@ -214,7 +241,7 @@ static void report_thrown(JSContext *ctx, JSValueConst error) {
     size_t message_len, stack_len = 0, detail_len = 0;
     const char *message = describe(ctx, error, &message_len);
     const char *stack = NULL, *detail = NULL;
-    const enum nx_guest_error kind = classify(ctx, error, message);
+    const enum nx_guest_error kind = classify(ctx, error);
     int line = 0, column = 0;
     if (JS_IsObject(error)) {
         stack = text_property(ctx, error, "stack", &stack_len);
@@ -261,7 +288,7 @@ void nx_report_compile_error(JSContext *ctx) {
     value = JS_GetPropertyStr(ctx, error, "columnNumber");
     JS_ToInt32(ctx, &column, value);
     JS_FreeValue(ctx, value);
-    const enum nx_guest_error kind = classify(ctx, error, message);
+    const enum nx_guest_error kind = classify(ctx, error);
     nx_host_error((int32_t)(kind == NX_GUEST_ERROR_THROWN ? NX_GUEST_ERROR_SYNTAX : kind), message,
                   len, NULL, 0, NULL, 0, line, column);
     JS_FreeCString(ctx, message);

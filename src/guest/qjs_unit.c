@@ -29,8 +29,13 @@ int nx_qjs_is_async_function(JSValueConst value) {
            JS_VALUE_GET_OBJ(value)->class_id == JS_CLASS_ASYNC_FUNCTION;
 }
 
+// The two variables are added by patches/0005-interruption-kept.patch.
+int nx_qjs_stack_overflowed(void) {
+    return nx_stack_overflowed;
+}
+
 JSValueConst nx_qjs_interruption(void) {
-    return nx_interruption; // added by patches/0005-interruption-kept.patch
+    return nx_interruption;
 }
 
 JSValue nx_qjs_throw_interruption(JSContext *ctx, JSValue error) {

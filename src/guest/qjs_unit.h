@@ -22,6 +22,9 @@ int nx_qjs_is_error(JSValueConst value);
 
 int nx_qjs_is_async_function(JSValueConst value);
 
+// Whether the JavaScript stack has run out: without that, no error is about the stack.
+int nx_qjs_stack_overflowed(void);
+
 // The error of the first interruption of this execution, or undefined. Borrowed.
 JSValueConst nx_qjs_interruption(void);
 
