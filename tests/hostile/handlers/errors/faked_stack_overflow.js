@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 // It did overflow nothing.
-// expect: error EXECUTION_ERROR|RESOURCE_LIMIT stack overflow
+// expect: error EXECUTION_ERROR stack overflow
 throw new InternalError('stack overflow');
