@@ -55,7 +55,7 @@ static JSValue joined(JSContext *ctx, const char *prefix, const char *rest, size
 }
 
 JSValue nx_throw_denied(JSContext *ctx, const char *prefix, const char *scope, size_t scope_len) {
-    const int flags = JS_PROP_CONFIGURABLE | JS_PROP_ENUMERABLE;
+    const int flags = JS_PROP_ENUMERABLE; // fixed: the result says what was denied
     JSValue token = joined(ctx, prefix, scope, scope_len);
     size_t token_len = 0;
     const char *text = JS_IsException(token) ? NULL : JS_ToCStringLen(ctx, &token_len, token);
