@@ -163,6 +163,8 @@
 #define NX_MAX_OBSERVERS               4
 // A client's id for a request; UUIDs and trace ids fit well.
 #define NX_MAX_REQUEST_ID_BYTES        256
+// The header of W3C Trace Context, version 00: exactly this long.
+#define NX_TRACEPARENT_BYTES           55
 // What one execution's finished segments may have accumulated for its final result.
 #define NX_MAX_RESULT_BYTES            (64u * 1024 * 1024)
 // Keys of one panel's state: each costs memory besides its bytes, which the byte cap does not see.

@@ -19,9 +19,10 @@ struct nx_ext_registry;
 struct nx_ext_request {
     struct nx_span extension;
     struct nx_span method;
-    struct nx_span args_json;  // an array; has passed nx_json_scan
-    struct nx_span request_id; // of the trigger, for outgoing trace headers; may be empty
-    struct nx_span tenant;     // whose call it is (a panel's id): what is scarce is shared by these
+    struct nx_span args_json;   // an array; has passed nx_json_scan
+    struct nx_span request_id;  // of the trigger, for outgoing headers; may be empty
+    struct nx_span traceparent; // the same; at most NX_TRACEPARENT_BYTES
+    struct nx_span tenant; // whose call it is (a panel's id): what is scarce is shared by these
 };
 
 struct nx_ext_result {

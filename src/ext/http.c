@@ -162,16 +162,15 @@ static void cancel(struct nx_ext_op *op) {
     nx_ext_http_queue_run(http);
 }
 
-// A client's id, if it can stand in a header.
-static void copy_request_id(struct nx_ext_http_call *call, struct nx_span id) {
-    if (id.len >= sizeof call->request_id)
+// A client's text, if it can stand in a header. `out` is empty, and of `size` bytes.
+static void copy_for_header(char *out, size_t size, struct nx_span text) {
+    if (text.len == 0 || text.len >= size)
         return;
-    for (size_t i = 0; i < id.len; i++)
-        if (id.data[i] <= ' ' || id.data[i] > '~')
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
             return;
-    if (id.len)
-        memcpy(call->request_id, id.data, id.len);
-    call->request_id[id.len] = '\0';
+    memcpy(out, text.data, text.len);
+    out[text.len] = '\0';
 }
 
 static int start_call(void *self, const struct nx_ext_request *request, nx_ext_done_fn *fn,
@@ -193,7 +192,8 @@ static int start_call(void *self, const struct nx_ext_request *request, nx_ext_d
         free(call);
         return rc;
     }
-    copy_request_id(call, request->request_id);
+    copy_for_header(call->request_id, sizeof call->request_id, request->request_id);
+    copy_for_header(call->traceparent, sizeof call->traceparent, request->traceparent);
     uint32_t wanted_ms = call->request.timeout_ms;
     call->timeout_ms = wanted_ms && wanted_ms < http->timeout_ms ? wanted_ms : http->timeout_ms;
     uv_timer_init(http->loop, &call->timer);

@@ -43,6 +43,7 @@ struct nx_ext_http_call {
     struct nx_ext_http_request request;
     struct nx_ext_http_response response;
     char request_id[NX_MAX_REQUEST_ID_BYTES + 1];
+    char traceparent[NX_TRACEPARENT_BYTES + 1];
     uint32_t timeout_ms;
     unsigned redirects;
     // Of the current hop:

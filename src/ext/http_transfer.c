@@ -177,6 +177,18 @@ static CURLcode set_request(CURL *easy, struct nx_ext_http_call *call) {
     return rc;
 }
 
+// What tells the one who is asked whose request this belongs to, unless the handler says so itself.
+static int make_trace_headers(struct nx_ext_http_call *call, struct nx_error *err) {
+    const struct {
+        const char *name, *value;
+    } headers[] = {{"X-Request-Id", call->request_id}, {"traceparent", call->traceparent}};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof headers / sizeof headers[0]; i++)
+        if (headers[i].value[0] && !nx_ext_http_headers_has(call->request.headers, headers[i].name))
+            rc = nx_ext_http_headers_add(&call->sent, headers[i].name, headers[i].value, err);
+    return rc;
+}
+
 // The handler's headers and the runtime's.
 static int make_headers(struct nx_ext_http_call *call, struct nx_error *err) {
     const struct curl_slist *own = call->request.headers;
@@ -195,9 +207,7 @@ static int make_headers(struct nx_ext_http_call *call, struct nx_error *err) {
     if (!longer)
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     call->sent = longer;
-    if (!call->request_id[0] || nx_ext_http_headers_has(own, "X-Request-Id"))
-        return 0;
-    return nx_ext_http_headers_add(&call->sent, "X-Request-Id", call->request_id, err);
+    return make_trace_headers(call, err);
 }
 
 // ---- A hop

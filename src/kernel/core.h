@@ -163,8 +163,8 @@ struct nx_trigger {
     uint32_t call_count;      // on `calls`
     struct nx_gather *gather; // NULL until the first suspension
     struct nx_result result;  // metrics build up here; the rest is filled in for each callback
-    size_t request_id_len;
-    char request_id[];
+    size_t request_id_len, subject_len, traceparent_len;
+    char request_id[]; // then the subject, then the traceparent
 };
 
 struct nx_creation; // create.c

@@ -142,8 +142,15 @@ static void take_request_id(struct nx_http_conn *conn, struct nx_span given) {
     conn->request_id_len = 24;
 }
 
+static void take_traceparent(struct nx_http_conn *conn, struct nx_span given) {
+    conn->traceparent_len = nx_http_traceparent_valid(given) ? given.len : 0;
+    if (conn->traceparent_len)
+        memcpy(conn->traceparent, given.data, given.len);
+}
+
 static void begin_request(struct nx_http_conn *conn, const struct nx_http_head *head) {
     take_request_id(conn, head->headers[NX_HEADER_X_REQUEST_ID]);
+    take_traceparent(conn, head->headers[NX_HEADER_TRACEPARENT]);
     conn->is_head = head->method == NX_HTTP_HEAD;
     conn->respond_async = head->respond_async;
     conn->route = NX_ROUTE_ANY;

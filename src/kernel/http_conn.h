@@ -92,6 +92,8 @@ struct nx_http_conn {
     struct nx_http_wait *wait;  // BUSY: a creation or deletion at work
     size_t request_id_len;
     char request_id[NX_MAX_HTTP_REQUEST_ID_BYTES];
+    size_t traceparent_len; // 0: none that is valid
+    char traceparent[NX_TRACEPARENT_BYTES];
 };
 TAILQ_HEAD(nx_http_conn_list, nx_http_conn);
 

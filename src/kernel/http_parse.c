@@ -47,6 +47,8 @@ static const struct {
     [NX_HEADER_WS_KEY] = {NAME("sec-websocket-key")},
     [NX_HEADER_WS_VERSION] = {NAME("sec-websocket-version")},
     [NX_HEADER_WS_PROTOCOL] = {NAME("sec-websocket-protocol")},
+    [NX_HEADER_TRACEPARENT] = {NAME("traceparent")},
+    [NX_HEADER_IDEMPOTENCY_KEY] = {NAME("idempotency-key")},
 #undef NAME
 };
 
@@ -92,6 +94,22 @@ bool nx_http_list_has(struct nx_span value, const char *token) {
         value.len -= step;
     }
     return false;
+}
+
+bool nx_http_traceparent_valid(struct nx_span value) {
+    // x: a hexadecimal digit in lower case. Neither id may be all zeros.
+    static const char form[] = "00-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
+    enum { TRACE_ID = 3, PARENT_ID = 36 };
+    if (value.len != NX_TRACEPARENT_BYTES)
+        return false;
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.data[i];
+        bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (form[i] == 'x' ? !digit : c != form[i])
+            return false;
+    }
+    return memcmp(value.data + TRACE_ID, "00000000000000000000000000000000", 32) != 0 &&
+           memcmp(value.data + PARENT_ID, "0000000000000000", 16) != 0;
 }
 
 // Takes the next line off `rest`, without its CR LF. INCOMPLETE when there is no end of line yet.

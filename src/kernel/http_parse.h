@@ -39,6 +39,8 @@ enum nx_http_header {
     NX_HEADER_WS_KEY,
     NX_HEADER_WS_VERSION,
     NX_HEADER_WS_PROTOCOL,
+    NX_HEADER_TRACEPARENT,
+    NX_HEADER_IDEMPOTENCY_KEY,
     NX_HEADER_SINGLE_COUNT,
     NX_HEADER_CONNECTION = NX_HEADER_SINGLE_COUNT,
     NX_HEADER_PREFER,
@@ -73,6 +75,9 @@ enum nx_http_parsed nx_http_parse_head(struct nx_span data, struct nx_http_head 
 // Whether `value`, a list of tokens with optional parameters separated by commas, holds `token`
 // (any case).
 bool nx_http_list_has(struct nx_span value, const char *token);
+
+// Whether `value` is a traceparent of W3C Trace Context, version 00.
+bool nx_http_traceparent_valid(struct nx_span value);
 
 // Decoding a chunked body piece by piece. Zero-initialise.
 struct nx_http_chunks {

@@ -33,6 +33,8 @@ void nx_http_trigger(const struct nx_http_request *request) {
         .tool = request->match->tool,
         .args_json = request->body,
         .request_id = nx_span_of(conn->request_id, conn->request_id_len),
+        .subject = nx_span_str(conn->identity ? conn->identity->subject : ""),
+        .traceparent = nx_span_of(conn->traceparent, conn->traceparent_len),
     };
     struct nx_error err = {0};
     if (nx_runtime_trigger(panel, &trigger, on_result, conn, &conn->trigger, &err))

@@ -176,7 +176,10 @@ struct nx_trigger_request {
     struct nx_span tool;
     struct nx_span args_json;  // untrusted JSON text, an object; empty: {}
     struct nx_span request_id; // for $scope.requestId; empty: none. At most NX_MAX_REQUEST_ID_BYTES
-    uint32_t timeout_ms;       // lowers the tool's limit; 0: as the tool has it
+    // For observers and extensions only; both may be empty. Whose token asked, at most
+    // NX_MAX_SUBJECT_BYTES; a valid `traceparent`, at most NX_TRACEPARENT_BYTES.
+    struct nx_span subject, traceparent;
+    uint32_t timeout_ms; // lowers the tool's limit; 0: as the tool has it
 };
 
 // See invariant 4. `trigger` is the handle that nx_runtime_trigger gave; it is gone after the final
@@ -208,11 +211,12 @@ const struct nx_tool_def *nx_trigger_tool(const struct nx_trigger *trigger);
 // -------------------------------------------------------------------------------------
 
 // One execution's run, for those who watch everything: its panel, the name of its handler (tool
-// name, "mount" or "unmount") and the request id (may be empty). Valid during the callback.
+// name, "mount" or "unmount") and what its request said of itself (each may be empty). Valid during
+// the callback.
 struct nx_run_info {
     struct nx_panel *panel;
     const char *handler;
-    struct nx_span request_id;
+    struct nx_span request_id, subject, traceparent;
 };
 
 // Every member may be NULL. Everything handed over is valid during the call. Observers may trigger,
@@ -227,9 +231,10 @@ struct nx_observer {
     void (*on_log)(void *user, const struct nx_run_info *run, const struct nx_log_entry *entry);
     // A host call was refused (caught by the handler or not): audit.
     void (*on_denied)(void *user, const struct nx_run_info *run, const struct nx_denial *denial);
-    // An extension call ended after `us`; `code` is NX_RESULT_NONE when it succeeded.
+    // An extension call ended after `us`; `code` is NX_RESULT_NONE when it succeeded. `name` is
+    // what the panel's name for the extension stands for; no extension may have it.
     void (*on_extension)(void *user, const struct nx_run_info *run, const struct nx_ext_call *call,
-                         enum nx_result_code code, uint64_t us);
+                         struct nx_span name, enum nx_result_code code, uint64_t us);
     void (*on_compiled)(void *user, enum nx_result_code code, uint32_t compile_us);
     // Final result of every execution, also of mount, unmount and detached ones.
     void (*on_finished)(void *user, const struct nx_run_info *run, const struct nx_result *result);

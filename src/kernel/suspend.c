@@ -129,7 +129,9 @@ static void answer(struct nx_call *call, bool ok, struct nx_span json, enum nx_r
     *(ok ? &call->result.json : &call->result.message) = nx_span_of(call->result_bytes, text.len);
     struct nx_run_info info = nx_trigger_info(t);
     uint64_t us = (nx_clock_monotonic_ns() - call->started_ns) / 1000;
-    NX_OBSERVE(t->panel->rt, on_extension, &info, &call->call, call->result.code, us);
+    struct nx_span name =
+        nx_grants_extension(t->panel->rt->ext, t->panel->def, call->call.extension);
+    NX_OBSERVE(t->panel->rt, on_extension, &info, &call->call, name, call->result.code, us);
 }
 
 static void refuse(struct nx_call *call, enum nx_result_code code, const char *message) {
@@ -178,11 +180,13 @@ static void start_call(struct nx_call *call) {
         refuse(call, NX_RESULT_PERMISSION_DENIED, "the extension is not granted");
         return;
     }
+    const struct nx_run_info info = nx_trigger_info(t);
     const struct nx_ext_request request = {
         .extension = nx_grants_extension(rt->ext, t->panel->def, call->call.extension),
         .method = call->call.method,
         .args_json = call->call.args_json,
-        .request_id = nx_span_of(t->request_id, t->request_id_len),
+        .request_id = info.request_id,
+        .traceparent = info.traceparent,
         .tenant = nx_span_str(nx_panel_id(t->panel)),
     };
     if (nx_ext_call(rt->ext, &request, on_answer, call, &call->op, &code, &err))

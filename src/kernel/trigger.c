@@ -17,18 +17,29 @@ static uint32_t least_timeout(const struct nx_runtime *rt, const struct nx_handl
     return ms;
 }
 
+// Appends to the trigger's own bytes; returns how many.
+static size_t keep(struct nx_trigger *t, size_t at, struct nx_span text) {
+    if (text.len)
+        memcpy(t->request_id + at, text.data, text.len);
+    return text.len;
+}
+
+// `request` may be NULL.
 static struct nx_trigger *new_trigger(struct nx_panel *panel, const struct nx_handler *handler,
-                                      struct nx_span request_id) {
-    struct nx_trigger *t = calloc(1, sizeof *t + request_id.len);
+                                      const struct nx_trigger_request *request) {
+    static const struct nx_trigger_request internal;
+    const struct nx_trigger_request *r = request ? request : &internal;
+    struct nx_trigger *t =
+        calloc(1, sizeof *t + r->request_id.len + r->subject.len + r->traceparent.len);
     if (!t)
         return NULL;
     t->panel = panel;
     t->handler = handler;
     TAILQ_INIT(&t->calls);
     TAILQ_INIT(&t->answers);
-    t->request_id_len = request_id.len;
-    if (request_id.len)
-        memcpy(t->request_id, request_id.data, request_id.len);
+    t->request_id_len = keep(t, 0, r->request_id);
+    t->subject_len = keep(t, t->request_id_len, r->subject);
+    t->traceparent_len = keep(t, t->request_id_len + t->subject_len, r->traceparent);
     panel->trigger_count++;
     panel->rt->trigger_count++;
     return t;
@@ -116,7 +127,7 @@ int nx_runtime_trigger(struct nx_panel *panel, const struct nx_trigger_request *
     if (rc)
         return rc;
     const struct nx_handler *handler = nx_panel_tool_handler(panel, tool);
-    struct nx_trigger *t = new_trigger(panel, handler, request->request_id);
+    struct nx_trigger *t = new_trigger(panel, handler, request);
     if (!t)
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     t->fn = fn;
@@ -135,7 +146,7 @@ int nx_runtime_trigger(struct nx_panel *panel, const struct nx_trigger_request *
 
 int nx_trigger_internal(struct nx_panel *panel, struct nx_handler *handler, nx_trigger_fn *fn,
                         void *user, struct nx_error *err) {
-    struct nx_trigger *t = new_trigger(panel, handler, (struct nx_span){NULL, 0});
+    struct nx_trigger *t = new_trigger(panel, handler, NULL);
     if (!t)
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     t->fn = fn;
@@ -149,8 +160,11 @@ int nx_trigger_internal(struct nx_panel *panel, struct nx_handler *handler, nx_t
 // ------------------------------------------------------------------------------------------
 
 struct nx_run_info nx_trigger_info(const struct nx_trigger *t) {
+    const char *subject = t->request_id + t->request_id_len;
     return (struct nx_run_info){t->panel, t->handler->name,
-                                nx_span_of(t->request_id, t->request_id_len)};
+                                nx_span_of(t->request_id, t->request_id_len),
+                                nx_span_of(subject, t->subject_len),
+                                nx_span_of(subject + t->subject_len, t->traceparent_len)};
 }
 
 void nx_trigger_end(struct nx_trigger *t) {

@@ -96,7 +96,14 @@ static void start_call(struct nx_ws_session *s, struct nx_ws_call *call, struct 
                        struct nx_span args) {
     struct nx_error err = {0};
     struct nx_span id = nx_span_of(call->request_id, call->request_id_len);
-    struct nx_trigger_request request = {.tool = tool, .args_json = args, .request_id = id};
+    const struct nx_identity *bearer = s->conn->identity;
+    struct nx_trigger_request request = {
+        .tool = tool,
+        .args_json = args,
+        .request_id = id,
+        .subject = nx_span_str(bearer ? bearer->subject : ""),
+        .traceparent = nx_span_of(s->conn->traceparent, s->conn->traceparent_len),
+    };
     int rc = nx_runtime_trigger(s->panel, &request, on_result, call, &call->trigger, &err);
     if (rc) {
         say_error(s, code_of(rc), err.message, id);
