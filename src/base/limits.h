@@ -159,8 +159,8 @@
 #define NX_MAX_CREATIONS               256
 // Compilations one panel has under way: keeps a panel of many tools from filling the pool's queue.
 #define NX_COMPILE_WINDOW              8
-// The server itself, metrics, audit, and one to spare.
-#define NX_MAX_OBSERVERS               4
+// The server's log, metrics, WebSockets, kept results, schedules, and some to spare.
+#define NX_MAX_OBSERVERS               8
 // A client's id for a request; UUIDs and trace ids fit well.
 #define NX_MAX_REQUEST_ID_BYTES        256
 // The header of W3C Trace Context, version 00: exactly this long.
@@ -177,6 +177,30 @@
 #define NX_MAX_CACHE_MB                4096
 // How long a stop waits for executions in flight unless told otherwise.
 #define NX_DEFAULT_DRAIN_MS            10000
+
+// ---- Kernel: tools that set themselves off ------------------------------------------------------
+// Tools of one panel that interval, cron, event or state set off: more than anybody keeps in mind,
+// few enough to look through at each commit.
+#define NX_MAX_PANEL_STANDING          100
+// Runs that such tools of one panel may have under way or waiting, twice what one segment's events
+// ask for by default; and of all panels together, beyond the first of each panel.
+#define NX_MAX_PANEL_SET_OFF           256
+#define NX_MAX_SET_OFF                 10000
+// What a run was set off by begets further runs: so many, one by another, then the chain is cut.
+#define NX_MAX_TRIGGER_DEPTH           8
+// Events that wait for their listeners to be found; bytes of payloads that waiting runs hold, of one
+// panel and, along with those events, of all.
+#define NX_MAX_CAUSES                  10000
+#define NX_MAX_PANEL_CAUSE_BYTES       (8u * 1024 * 1024)
+#define NX_MAX_CAUSE_BYTES             (64u * 1024 * 1024)
+// Ticks taken, or listeners tried, before the loop sees to its sockets again: about a millisecond.
+#define NX_STANDING_BATCH              500
+// A cron tick this late is missed: its own minute is over.
+#define NX_CRON_GRACE_MS               60000
+// How soon a wall clock that was set is noticed.
+#define NX_CLOCK_CHECK_MS              1000
+// Runs that are skipped are reported once in so long for each tool and reason; all are counted.
+#define NX_SKIP_REPORT_MS              60000
 
 // ---- Extensions -------------------------------------------------------------------------------
 #define NX_MAX_EXTENSIONS              32
@@ -318,6 +342,27 @@
 #define NX_MAX_POLICY_KINDS            1000
 // Refused requests that are logged in a second; the others are counted.
 #define NX_MAX_REFUSALS_LOGGED         20
+// The same for capabilities denied, and for what AUDIT=all adds. A line costs a system call, and
+// handlers decide how many there are.
+#define NX_MAX_DENIALS_LOGGED          100
+#define NX_MAX_AUDIT_LOGGED            1000
+// Panels that METRICS_PER_PANEL gives series of their own: each series costs the scraper memory for
+// as long as it keeps its data.
+#define NX_MAX_METRICS_PANELS          1000
+
+// ---- Idempotency keys ---------------------------------------------------------------------------
+// UUIDs and hashes fit well.
+#define NX_MAX_IDEMPOTENCY_KEY_BYTES   255
+// How long a result is given again: clients that retry do so within minutes.
+#define NX_IDEMPOTENCY_MS              600000
+// Results kept, and their bytes; the oldest go first. A larger one is not kept at all: its key is.
+#define NX_MAX_IDEMPOTENT_RESULTS      100000
+#define NX_MAX_IDEMPOTENT_BYTES        ((size_t)64 * 1024 * 1024)
+#define NX_MAX_IDEMPOTENT_RESULT_BYTES ((size_t)4 * 1024 * 1024)
+
+// ---- nexus health -------------------------------------------------------------------------------
+// A server on this machine that lives answers in milliseconds.
+#define NX_HEALTH_TIMEOUT_MS           3000
 
 // Problems with settings that are listed; there are not many more settings.
 // (and as many notes)

@@ -28,6 +28,7 @@ struct serve {
     struct nx_runtime *runtime; // NULL when stopped
     struct nx_http *http;       // NULL when stopped
     struct nx_load *load;       // NULL when done
+    struct nx_metrics *metrics;
     uv_signal_t terminate, interrupt;
     uv_signal_t hangup; // watched if there is a policy to read anew
     bool listening, stopping;
@@ -247,7 +248,8 @@ static void on_loaded(void *user, size_t loaded, size_t failed) {
     nx_http_set_ready(s->http);
     nx_log(NX_LOG_INFO, "http", "listening",
            NX_LOG_FIELDS(NX_LOG_STR("url", nx_http_url(s->http)),
-                         NX_LOG_STR("wsUrl", nx_http_ws_listen_url(s->http))));
+                         NX_LOG_STR("wsUrl", nx_http_ws_listen_url(s->http)),
+                         NX_LOG_STR("metricsUrl", nx_http_metrics_url(s->http))));
 }
 
 static int start_parts(struct serve *s, const char *panels_dir, struct nx_error *err) {
@@ -256,6 +258,7 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
         .host = s->config.host,
         .port = (uint16_t)s->config.http_port,
         .ws_port = s->config.ws_port,
+        .metrics_port = s->config.metrics_port,
         .public_url = s->config.public_url,
         .allow_query_token = s->config.allow_query_token,
         .body_limit_bytes = s->config.body_limit_bytes,
@@ -273,6 +276,9 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
         rc = nx_ext_register_http(nx_runtime_extensions(s->runtime), &s->config.http, err);
     if (rc == 0)
         rc = nx_runtime_observe(s->runtime, &observer);
+    if (rc == 0)
+        rc = nx_metrics_new(&s->metrics, s->runtime, s->config.metrics_per_panel, err);
+    http.metrics = s->metrics;
     if (rc == 0)
         rc = nx_http_new(&s->http, &s->loop, s->runtime, &http, err);
     if (rc == 0 && panels_dir)
@@ -335,6 +341,7 @@ static int run(struct serve *s, const char *panels_dir) {
     }
     uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_loop_close(&s->loop);
+    nx_metrics_free(s->metrics);
     if (s->exit_code == NX_EXIT_OK)
         nx_log(NX_LOG_INFO, "server", "stopped", NULL);
     return s->exit_code;

@@ -21,8 +21,7 @@ enum kind {
     LEVEL,     // enum nx_log_level
     AUDIT,     // bool: all or denied
     ALGORITHM, // enum nx_auth_alg
-    UNUSED,    // any text; takes no effect in this version
-    UNUSED_ON, // the same, and "off" or "none" means what happens anyway
+    UNUSED_ON, // any text; takes no effect in this version: "off" or "none" is what happens anyway
 };
 
 struct setting {
@@ -83,7 +82,7 @@ static const struct setting settings[] = {
     {"HTTP_MAX_CONCURRENT", NUMBER, AT(http.max_concurrent), 1, NX_MAX_HTTP_EXT_CONCURRENT},
     {"HTTP_TIMEOUT", NUMBER, AT(http.timeout_ms), 1, NX_MAX_HTTP_EXT_TIMEOUT_MS},
     {"HTTP_MAX_RESPONSE_KB", NUMBER, AT(http.max_response_kb), 1, NX_MAX_HTTP_EXT_KB},
-    {"METRICS_PER_PANEL", UNUSED, 0, 0, 0},
+    {"METRICS_PER_PANEL", BOOL, AT(metrics_per_panel), 0, 0},
 };
 
 static const struct nx_config defaults = {
@@ -192,7 +191,7 @@ static void read_port(const struct setting *s, const char *text, int32_t *field,
 }
 
 static void read_unused(const struct setting *s, const char *text, struct nx_buf *notes) {
-    if (s->kind == UNUSED_ON && (strcmp(text, "off") == 0 || strcmp(text, "none") == 0))
+    if (strcmp(text, "off") == 0 || strcmp(text, "none") == 0)
         return;
     // Without its value: it may be a secret.
     nx_buf_printf(notes, "%s has no effect in this version\n", s->name);
@@ -239,7 +238,6 @@ static void read_setting(const struct setting *s, const char *text, struct nx_co
     case ALGORITHM:
         read_algorithm(s, text, (enum nx_auth_alg *)(void *)field, problems);
         break;
-    case UNUSED:
     case UNUSED_ON:
         read_unused(s, text, notes);
         break;

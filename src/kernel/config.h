@@ -33,6 +33,7 @@ struct nx_config {
     enum nx_log_level log_level;
     bool log_pretty;
     bool audit_all;
+    bool metrics_per_panel;
     struct nx_ext_http_config http;
     bool auth_enabled;
     enum nx_auth_alg jwt_alg;

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/span.h"
 #include "kernel/auth.h"
+#include "kernel/metrics.h"
 #include "kernel/origins.h"
 #include "kernel/runtime.h"
 
@@ -22,6 +23,7 @@ struct nx_http_config {
     const char *host;       // numeric address
     uint16_t port;          // 0: any free one
     int32_t ws_port;        // a second one, for WebSockets alone; 0: any free one, < 0: none
+    int32_t metrics_port;   // a third one, for metrics alone, without tokens; as ws_port
     const char *public_url; // what wsUrl is built from, no '/' at its end; NULL: http://host:port
     uint32_t body_limit_bytes;
     uint32_t max_clients; // connections; lowered to what the descriptor limit allows
@@ -30,6 +32,7 @@ struct nx_http_config {
     bool allow_query_token;           // upgrades may carry their token as ?token=
     struct nx_auth *auth;             // NULL: requests need no token
     const struct nx_origins *origins; // pages that may come from elsewhere; NULL: none
+    struct nx_metrics *metrics;
 };
 
 // Binds the address without accepting yet. `runtime` and `loop` are borrowed until nx_http_stop has
@@ -47,6 +50,9 @@ const char *nx_http_url(const struct nx_http *http);
 
 // "ws://127.0.0.1:3001" of the second port, or of the first without one.
 const char *nx_http_ws_listen_url(const struct nx_http *http);
+
+// "http://127.0.0.1:9090" of the metrics port; empty without one.
+const char *nx_http_metrics_url(const struct nx_http *http);
 
 // The server is about to stop: /ready answers 503, and every reply closes its connection. New
 // connections are still taken, so that probes and late clients get an answer rather than a reset.

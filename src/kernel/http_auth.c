@@ -23,6 +23,7 @@ static const unsigned required[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] = {
     [NX_ROUTE_TRIGGER] = {[NX_HTTP_POST] = NX_MAY_EXECUTE},
     [NX_ROUTE_WS] = {[NX_HTTP_GET] = NX_MAY_READ},
     [NX_ROUTE_TICKET] = {[NX_HTTP_POST] = NX_MAY_READ},
+    [NX_ROUTE_METRICS] = {[NX_HTTP_GET] = NX_MAY_METRICS, [NX_HTTP_HEAD] = NX_MAY_METRICS},
     [NX_ROUTE_HEALTH] = {[NX_HTTP_GET] = ANYBODY, [NX_HTTP_HEAD] = ANYBODY},
     [NX_ROUTE_READY] = {[NX_HTTP_GET] = ANYBODY, [NX_HTTP_HEAD] = ANYBODY},
 };
@@ -168,7 +169,8 @@ static bool identify(struct nx_http_conn *conn, const struct nx_http_head *head,
 bool nx_http_authorize(struct nx_http_conn *conn, const struct nx_http_head *head,
                        const struct nx_http_match *match) {
     unsigned needed = required[conn->route][head->method];
-    if (!conn->http->config.auth || needed == ANYBODY)
+    // On METRICS_PORT nothing else is served: who reaches that port is for the network to say.
+    if (!conn->http->config.auth || needed == ANYBODY || conn->metrics_only)
         return true;
     if (needed == 0)
         needed = NX_MAY_ALL;

@@ -158,7 +158,7 @@ static void begin_request(struct nx_http_conn *conn, const struct nx_http_head *
         nx_origins_match(conn->http->config.origins, head->headers[NX_HEADER_ORIGIN]);
     nx_identity_unref(conn->identity);
     conn->identity = NULL;
-    conn->started_ns = nx_log_enabled(NX_LOG_DEBUG) ? nx_clock_monotonic_ns() : 0;
+    conn->started_ns = nx_clock_monotonic_ns();
 }
 
 // Answers what cannot be understood, or received any further, and ends the connection: where the

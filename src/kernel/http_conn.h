@@ -7,7 +7,8 @@
 //   http_reply.c     replies, errors, writing
 //   http_dispatch.c  whether a request is admitted, and who answers it
 //   http_auth.c      whose request it is, and whether that is enough
-//   http_panels.c    the handlers of /panels…; http_create.c, http_trigger.c, http_health.c theirs
+//   http_panels.c    the handlers of /panels…; http_create.c, http_trigger.c, http_health.c,
+//                    http_metrics.c theirs
 //   http_parse.c, http_route.c   pure functions over bytes
 //
 // A connection's states, and the functions that move it on:
@@ -66,10 +67,11 @@ struct nx_http_conn {
     bool peer_done;       // the client sends no more
     bool keep_alive;      // of the request at work
     bool ws_only;         // came in on WS_PORT
+    bool metrics_only;    // came in on METRICS_PORT
     bool is_head;         // it wants no body
     bool respond_async;   // it prefers 202 to waiting
     uint64_t deadline_ms; // of the loop's clock; 0: none
-    uint64_t started_ns;  // when the request at work was complete; 0 unless requests are logged
+    uint64_t started_ns;  // when the head of the request at work was there
     enum nx_http_route route;
     const char *allowed_origin;   // its page may read the reply: Access-Control-Allow-Origin
     struct nx_identity *identity; // owned reference: its bearer; NULL where no token is asked for
@@ -118,9 +120,10 @@ struct nx_http {
     char ws_listen_url[NX_HTTP_URL_BYTES]; // of the second port; empty without one
     char *ws_url;                          // owned: "ws://host:port"
     size_t ws_url_len;
-    uv_tcp_t listener, ws_listener; // the second one only with config.ws_port
-    uv_timer_t sweep;               // time limits and the Date header
-    uv_idle_t resumer;              // active while `resume` holds somebody
+    char metrics_url[NX_HTTP_URL_BYTES];              // of METRICS_PORT; empty without one
+    uv_tcp_t listener, ws_listener, metrics_listener; // the others only with their port
+    uv_timer_t sweep;                                 // time limits and the Date header
+    uv_idle_t resumer;                                // active while `resume` holds somebody
     struct nx_http_conn_list conns;
     struct nx_http_conn_list resume; // kept-alive connections with a request already read
     uint32_t conn_count;
@@ -196,6 +199,10 @@ struct nx_buf *nx_http_body(struct nx_http *http);
 // the body failed, 500 goes out instead.
 void nx_http_send(struct nx_http_conn *conn, const struct nx_http_reply *reply);
 
+// The request at work is answered with `status`: counts and logs it. Of nx_http_send, and for an
+// upgrade.
+void nx_http_answered(struct nx_http_conn *conn, int status);
+
 // Sends {"error":{"code","message","requestId"}}.
 void nx_http_fail(struct nx_http_conn *conn, int status, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -227,7 +234,7 @@ void nx_http_dispatch(const struct nx_http_request *request);
 typedef void nx_http_handler_fn(const struct nx_http_request *request);
 nx_http_handler_fn nx_http_create_panel, nx_http_list_panels, nx_http_get_panel,
     nx_http_delete_panel, nx_http_get_state, nx_http_trigger, nx_http_ws_ticket, nx_http_health,
-    nx_http_ready;
+    nx_http_metrics, nx_http_ready;
 
 // The panel of the request's path; NULL after answering 404.
 struct nx_panel *nx_http_find_panel(const struct nx_http_request *request);

@@ -17,6 +17,7 @@ static nx_http_handler_fn *const handlers[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] 
     [NX_ROUTE_TRIGGER] = {[NX_HTTP_POST] = nx_http_trigger},
     [NX_ROUTE_WS] = {[NX_HTTP_GET] = nx_http_upgrade},
     [NX_ROUTE_TICKET] = {[NX_HTTP_POST] = nx_http_ws_ticket},
+    [NX_ROUTE_METRICS] = {[NX_HTTP_GET] = nx_http_metrics, [NX_HTTP_HEAD] = nx_http_metrics},
     [NX_ROUTE_HEALTH] = {[NX_HTTP_GET] = nx_http_health, [NX_HTTP_HEAD] = nx_http_health},
     [NX_ROUTE_READY] = {[NX_HTTP_GET] = nx_http_ready, [NX_HTTP_HEAD] = nx_http_ready},
 };
@@ -75,6 +76,8 @@ bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
         answer_options(conn);
     else if (match->route == NX_ROUTE_ANY)
         nx_http_fail(conn, 400, "INVALID_REQUEST", "'*' is for OPTIONS only");
+    else if (conn->metrics_only && match->route < NX_ROUTE_METRICS)
+        nx_http_fail(conn, 404, "NOT_FOUND", "only metrics and health are served on this port");
     else if (conn->ws_only && match->route < NX_ROUTE_HEALTH && match->route != NX_ROUTE_WS)
         nx_http_fail(conn, 404, "NOT_FOUND", "only WebSockets are served on this port");
     else if (!nx_http_route_takes(match->route, head->method))

@@ -33,6 +33,7 @@ static const struct {
     {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
     {417, "Expectation Failed"},
+    {426, "Upgrade Required"},
     {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
     {500, "Internal Server Error"},
@@ -147,6 +148,8 @@ static void make_head(const struct nx_http_conn *conn, const struct nx_http_repl
         put_cors(head, conn, reply->preflight);
     if (reply->preference_applied)
         PUT(head, "Preference-Applied: respond-async\r\n");
+    if (reply->status == 426)
+        PUT(head, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     if (reply->retry_after_s) {
         PUT(head, "Retry-After: ");
         put_number(head, reply->retry_after_s);
@@ -217,17 +220,23 @@ struct nx_buf *nx_http_body(struct nx_http *http) {
     return out;
 }
 
-static void log_request(const struct nx_http_conn *conn, int status) {
+static void log_request(const struct nx_http_conn *conn, int status, uint64_t us) {
     char id[NX_MAX_HTTP_REQUEST_ID_BYTES + 1];
     memcpy(id, conn->request_id, conn->request_id_len);
     id[conn->request_id_len] = '\0';
-    int64_t us = (int64_t)(nx_clock_monotonic_ns() - conn->started_ns) / 1000;
     nx_log(status >= 500 ? NX_LOG_WARN : NX_LOG_DEBUG, "http", "request",
            NX_LOG_FIELDS(NX_LOG_STR("requestId", id),
                          NX_LOG_STR("route", nx_http_route_pattern(conn->route)),
                          NX_LOG_INT("status", status),
                          NX_LOG_STR("subject", conn->identity ? conn->identity->subject : ""),
-                         NX_LOG_INT("durationMs", conn->started_ns ? us / 1000 : 0)));
+                         NX_LOG_INT("durationMs", (int64_t)(us / 1000))));
+}
+
+void nx_http_answered(struct nx_http_conn *conn, int status) {
+    uint64_t us = (nx_clock_monotonic_ns() - conn->started_ns) / 1000;
+    nx_metrics_request(conn->http->config.metrics, conn->route, status, us);
+    if (nx_log_enabled(NX_LOG_DEBUG) || status >= 500)
+        log_request(conn, status, us);
 }
 
 // Instead of a reply whose body could not be made. Enters nx_http_send with a sound body or not at
@@ -259,8 +268,7 @@ void nx_http_send(struct nx_http_conn *conn, const struct nx_http_reply *reply) 
         nx_http_conn_close(conn);
         return;
     }
-    if (nx_log_enabled(NX_LOG_DEBUG) || reply->status >= 500)
-        log_request(conn, reply->status);
+    nx_http_answered(conn, reply->status);
     char *start = out->data + NX_HTTP_HEAD_ROOM_BYTES - head.len;
     memcpy(start, head.bytes, head.len);
     write_out(conn, start, head.len + (conn->is_head ? 0 : body));

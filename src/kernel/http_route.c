@@ -36,6 +36,7 @@ static const struct {
                          BIT(POST),
                          "POST, OPTIONS",
                          "/panels/{id}/ws-ticket"},
+    [NX_ROUTE_METRICS] = {{"metrics"}, BIT(GET) | BIT(HEAD), "GET, HEAD, OPTIONS", "/metrics"},
     [NX_ROUTE_HEALTH] = {{"health"}, BIT(GET) | BIT(HEAD), "GET, HEAD, OPTIONS", "/health"},
     [NX_ROUTE_READY] = {{"ready"}, BIT(GET) | BIT(HEAD), "GET, HEAD, OPTIONS", "/ready"},
     [NX_ROUTE_ANY] = {{NULL}, 0, "GET, HEAD, POST, DELETE, OPTIONS", "*"},

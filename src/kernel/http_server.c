@@ -57,6 +57,7 @@ static void on_connection(uv_stream_t *listener, int status) {
         return;
     }
     conn->ws_only = listener == (uv_stream_t *)&http->ws_listener;
+    conn->metrics_only = listener == (uv_stream_t *)&http->metrics_listener;
     if (uv_accept(listener, (uv_stream_t *)&conn->tcp) || http->stopping) {
         uv_close((uv_handle_t *)&conn->tcp, on_refused);
         return;
@@ -118,12 +119,16 @@ static int bind_listener(uv_tcp_t *listener, const char *scheme, const char *hos
 
 static int bind_listeners(struct nx_http *http, const struct nx_http_config *config,
                           struct nx_error *err) {
+    uint16_t ws_port = (uint16_t)config->ws_port, metrics_port = (uint16_t)config->metrics_port;
     int rc =
         bind_listener(&http->listener, "http", config->host, &http->config.port, http->url, err);
-    if (rc || config->ws_port < 0)
-        return rc;
-    uint16_t port = (uint16_t)config->ws_port;
-    return bind_listener(&http->ws_listener, "ws", config->host, &port, http->ws_listen_url, err);
+    if (rc == 0 && config->ws_port >= 0)
+        rc = bind_listener(&http->ws_listener, "ws", config->host, &ws_port, http->ws_listen_url,
+                           err);
+    if (rc == 0 && config->metrics_port >= 0)
+        rc = bind_listener(&http->metrics_listener, "http", config->host, &metrics_port,
+                           http->metrics_url, err);
+    return rc;
 }
 
 // "http://host" -> "ws://host", "https://host" -> "wss://host".
@@ -159,7 +164,8 @@ static void on_never_started(uv_handle_t *handle) {
 
 static void close_handles(struct nx_http *http, uv_close_cb on_close) {
     uv_handle_t *handles[] = {(uv_handle_t *)&http->listener, (uv_handle_t *)&http->ws_listener,
-                              (uv_handle_t *)&http->sweep, (uv_handle_t *)&http->resumer};
+                              (uv_handle_t *)&http->metrics_listener, (uv_handle_t *)&http->sweep,
+                              (uv_handle_t *)&http->resumer};
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
         uv_close(handles[i], on_close);
 }
@@ -196,10 +202,12 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     }
     uv_tcp_init(loop, &http->ws_listener); // fails only with flags
+    uv_tcp_init(loop, &http->metrics_listener);
     uv_timer_init(loop, &http->sweep);
     uv_idle_init(loop, &http->resumer);
-    http->listener.data = http->ws_listener.data = http->sweep.data = http->resumer.data = http;
-    http->open_handles = 4;
+    http->listener.data = http->ws_listener.data = http->metrics_listener.data = http;
+    http->sweep.data = http->resumer.data = http;
+    http->open_handles = 5;
     int rc = bind_listeners(http, config, err);
     if (rc == 0)
         rc = make_ws_url(http, config->public_url, err);
@@ -214,14 +222,20 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
 }
 
 int nx_http_listen(struct nx_http *http, struct nx_error *err) {
-    int rc = uv_listen((uv_stream_t *)&http->listener, NX_HTTP_BACKLOG, on_connection);
-    if (rc)
-        return nx_error_set(err, NX_E_IO, "cannot listen on %s: %s", http->url, uv_strerror(rc));
-    if (http->ws_listen_url[0])
-        rc = uv_listen((uv_stream_t *)&http->ws_listener, NX_HTTP_BACKLOG, on_connection);
-    if (rc)
-        return nx_error_set(err, NX_E_IO, "cannot listen on %s: %s", http->ws_listen_url,
-                            uv_strerror(rc));
+    const struct {
+        uv_tcp_t *listener;
+        const char *url;
+    } all[] = {{&http->listener, http->url},
+               {&http->ws_listener, http->ws_listen_url},
+               {&http->metrics_listener, http->metrics_url}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        int rc = all[i].url[0]
+                     ? uv_listen((uv_stream_t *)all[i].listener, NX_HTTP_BACKLOG, on_connection)
+                     : 0;
+        if (rc)
+            return nx_error_set(err, NX_E_IO, "cannot listen on %s: %s", all[i].url,
+                                uv_strerror(rc));
+    }
     uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     return 0;
 }
@@ -236,6 +250,10 @@ const char *nx_http_url(const struct nx_http *http) {
 
 const char *nx_http_ws_listen_url(const struct nx_http *http) {
     return http->ws_listen_url[0] ? http->ws_listen_url : http->url;
+}
+
+const char *nx_http_metrics_url(const struct nx_http *http) {
+    return http->metrics_url;
 }
 
 // ---- Stopping -----------------------------------------------------------------------------------

@@ -15,6 +15,8 @@
 #ifndef NX_KERNEL_WS_H
 #define NX_KERNEL_WS_H
 
+#include <stdint.h>
+
 #include "base/error.h"
 #include "base/span.h"
 
@@ -38,6 +40,9 @@ void nx_ws_drain(struct nx_ws *ws);
 
 // GET /panels/{id}/ws, after the request was admitted: becomes a session, or answers why not.
 void nx_http_upgrade(const struct nx_http_request *request);
+
+// Sessions open, and those closed so far for being too slow.
+void nx_ws_figures(const struct nx_ws *ws, uint32_t *clients, uint64_t *dropped);
 
 // Clients watching the panel.
 unsigned nx_ws_client_count(const struct nx_panel *panel);

@@ -193,6 +193,11 @@ void nx_ws_free(struct nx_ws *ws, void (*on_closed)(void *user), void *user) {
     uv_close((uv_handle_t *)&ws->flusher, on_flusher_closed);
 }
 
+void nx_ws_figures(const struct nx_ws *ws, uint32_t *clients, uint64_t *dropped) {
+    *clients = ws->count;
+    *dropped = ws->dropped;
+}
+
 void nx_ws_drain(struct nx_ws *ws) {
     struct nx_ws_session *s;
     ws->draining = true;

@@ -75,10 +75,12 @@ void nx_http_upgrade(const struct nx_http_request *request) {
     }
     size_t len = make_reply(request, accept, reply, sizeof reply);
     conn->ws = nx_ws_open(conn->http->ws, conn, panel, nx_span_of(reply, len));
-    if (conn->ws)
-        conn->state = NX_CONN_UPGRADED;
-    else
+    if (!conn->ws) {
         nx_http_conn_close(conn);
+        return;
+    }
+    conn->state = NX_CONN_UPGRADED;
+    nx_http_answered(conn, 101);
 }
 
 // POST /panels/{id}/ws-ticket

@@ -36,7 +36,7 @@ def settings():
 
 
 # Read and checked, but nothing uses them yet.
-WITHOUT_EFFECT = {"METRICS_PORT", "MIN_INSTANCES", "AUDIT"}
+WITHOUT_EFFECT = {"MIN_INSTANCES", "AUDIT"}
 
 
 def test_no_finding():
