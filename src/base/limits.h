@@ -188,8 +188,8 @@
 #define NX_MAX_SET_OFF                 10000
 // What a run was set off by begets further runs: so many, one by another, then the chain is cut.
 #define NX_MAX_TRIGGER_DEPTH           8
-// Events that wait for their listeners to be found; bytes of payloads that waiting runs hold, of one
-// panel and, along with those events, of all.
+// Events that wait for their listeners to be found; bytes of payloads that waiting runs hold, of
+// one panel and, along with those events, of all.
 #define NX_MAX_CAUSES                  10000
 #define NX_MAX_PANEL_CAUSE_BYTES       (8u * 1024 * 1024)
 #define NX_MAX_CAUSE_BYTES             (64u * 1024 * 1024)

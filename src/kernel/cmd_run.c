@@ -315,7 +315,8 @@ static int execute(struct run *r) {
     const struct nx_panel_request request = {.source = nx_buf_span(&r->source),
                                              .grants = r->replace_grants ? &r->grants : NULL,
                                              .state_json = nx_buf_span(&r->state),
-                                             .skip_mount = true};
+                                             .skip_mount = true,
+                                             .calls_only = true};
     struct nx_error err = {0};
     struct nx_runtime *runtime = r->cli.runtime;
     int code = set_up_extensions(r);

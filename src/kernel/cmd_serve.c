@@ -179,7 +179,20 @@ static void on_finished(void *user, const struct nx_run_info *run, const struct 
            NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(run->panel)),
                          NX_LOG_STR("handler", run->handler), NX_LOG_STR("requestId", id),
                          NX_LOG_STR("code", nx_result_code_name(result->error.code)),
-                         NX_LOG_INT("durationMs", (int64_t)(result->metrics.duration_us / 1000))));
+                         NX_LOG_INT("durationMs", (int64_t)(result->metrics.duration_us / 1000)),
+                         NX_LOG_STR("trigger", nx_trigger_kind_name(run->set_off_by))));
+}
+
+// That a chain of tools was cut is the audit's business: somebody's tools set each other off.
+static void on_skipped(void *user, struct nx_panel *panel, const struct nx_skip *skip) {
+    (void)user;
+    nx_log(
+        NX_LOG_WARN, skip->reason == NX_SKIP_TOO_DEEP ? "audit" : "execution", "tool not set off",
+        NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(panel)), NX_LOG_STR("handler", skip->tool),
+                      NX_LOG_STR("trigger", nx_trigger_kind_name(skip->kind)),
+                      NX_LOG_STR("reason", nx_skip_reason_name(skip->reason)),
+                      NX_LOG_INT("count", (int64_t)skip->count),
+                      NX_LOG_BOOL("audit", skip->reason == NX_SKIP_TOO_DEEP)));
 }
 
 // ---- Stopping
@@ -268,7 +281,11 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
         .origins = s->access.origins,
     };
     struct nx_observer observer = {
-        .on_log = on_log, .on_denied = on_denied, .on_finished = on_finished};
+        .on_log = on_log,
+        .on_denied = on_denied,
+        .on_finished = on_finished,
+        .on_skipped = on_skipped,
+    };
     runtime_config(&s->config, &runtime);
     runtime.policy = s->access.policy;
     int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);

@@ -14,6 +14,7 @@
 //   segment.c   what a finished segment leads to: commit, suspend, end
 //   suspend.c   extension calls of a suspended trigger, and its time limit
 //   gather.c    what finished segments of one execution add up to
+//   standing.h  tools that the clock, events or changes of state set off
 //
 // A trigger's phases, and the functions that move it on:
 //
@@ -37,6 +38,7 @@
 #include "ext/ext.h"
 #include "kernel/cache.h"
 #include "kernel/runtime.h"
+#include "kernel/standing.h"
 #include "store/store.h"
 
 // ---- Work put off to the loop's next turn
@@ -103,6 +105,12 @@ struct nx_panel {
     uint32_t parked_count;            // SUSPENDED and READY: each holds an instance
     uint32_t trigger_count;           // alive, in any phase
 
+    struct nx_standing *standing; // owned: its tools that set themselves off
+    size_t standing_count;
+    uint32_t set_off_count;   // runs of these alive, in any phase
+    uint32_t set_off_waiting; // of waiting_count
+    size_t cause_bytes;       // that its waiting runs hold
+
     bool starved; // on rt->starved: its next trigger needs an instance and none is free
     TAILQ_ENTRY(nx_panel) starved_link;
 
@@ -153,7 +161,10 @@ struct nx_trigger {
     enum nx_trigger_phase phase;
     uint64_t arrival; // when it asked for its next turn; rises through the whole runtime
     uint32_t timeout_ms;
-    char *args; // owned, while it has not started; NULL stands for {}
+    const struct nx_standing *standing; // what set it off; NULL: a call
+    struct nx_cause *cause;             // of a standing one, while it has not started
+    uint32_t depth;                     // how many runs led to it, one by another
+    char *args;                         // owned, while it has not started; NULL stands for {}
     size_t args_len;
     struct nx_cache_wait compile;   // COMPILING
     struct nx_execution *execution; // RUNNING and later; NULL before
@@ -197,10 +208,13 @@ struct nx_runtime {
     uint32_t chains;        // last chain; 0 is skipped
     uint32_t trigger_count; // alive, in any phase
     uint32_t waiting_count, suspended_count;
-    uint32_t panels_parked; // panels with parked_count > 0
+    uint32_t set_off_count, set_off_waiting; // as of the panels
+    uint32_t panels_parked;                  // panels with parked_count > 0
     size_t waiting_args_bytes;
     struct nx_buf args_scratch, scope_scratch; // of the trigger being started
     struct nx_runtime_stats totals;            // the counters that only rise
+
+    struct nx_standings *standings; // owned
 
     uv_timer_t later_timer; // runs `later`
     struct nx_later_list later;
@@ -267,6 +281,10 @@ struct nx_span nx_grants_extension(const struct nx_ext_registry *ext,
 // Queues a lifecycle handler, past the limits of queues. NX_E_NOMEM.
 int nx_trigger_internal(struct nx_panel *panel, struct nx_handler *handler, nx_trigger_fn *fn,
                         void *user, struct nx_error *err);
+// The same for a run that `standing` was set off to make by `cause`, with the arguments' defaults.
+int nx_trigger_standing(struct nx_standing *standing, struct nx_cause *cause, nx_trigger_fn *fn,
+                        struct nx_error *err);
+void nx_trigger_drop_cause(struct nx_trigger *t); // it has started, or never will
 // Ends a trigger that is on none of its panel's lists and does not hold the turn: gives back calls,
 // timer and instance (`execution` must be NULL if it ended by itself), reports t->result to
 // observers and the caller, and frees it.

@@ -24,7 +24,7 @@ struct nx_creation {
     uint8_t (*ids)[NX_CODE_ID_BYTES]; // owned, during compilation
     struct nx_compile_job *job;
     struct nx_later failed;
-    bool skip_mount;
+    bool skip_mount, calls_only;
     const char *code; // of the failure
     struct nx_error err;
 };
@@ -87,7 +87,7 @@ static void succeed(struct nx_creation *c, const struct nx_result *mount) {
         fail(c, "INTERNAL_ERROR");
         return;
     }
-    if (nx_panel_activate(panel)) {
+    if (nx_panel_activate(panel) || (!c->calls_only && nx_standing_start(panel))) {
         nx_error_set(&c->err, NX_E_NOMEM, "out of memory");
         fail(c, "OVERLOADED");
         return;
@@ -247,6 +247,7 @@ int nx_runtime_create_panel(struct nx_runtime *rt, const struct nx_panel_request
     c->fn = fn;
     c->user = user;
     c->skip_mount = request->skip_mount;
+    c->calls_only = request->calls_only;
     TAILQ_INSERT_TAIL(&rt->creations, c, link);
     rt->creation_count++;
     int rc = prepare(c, request);

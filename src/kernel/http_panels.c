@@ -109,18 +109,13 @@ static void put_caps(struct nx_buf *out, const struct nx_cap_set *caps) {
 }
 
 static void put_trigger(struct nx_buf *out, const struct nx_trigger_def *trigger) {
-    static const char *const types[] = {
-        [NX_TRIGGER_MANUAL] = "manual", [NX_TRIGGER_INTERVAL] = "interval",
-        [NX_TRIGGER_CRON] = "cron",     [NX_TRIGGER_EVENT] = "event",
-        [NX_TRIGGER_STATE] = "state",
-    };
     static const char *const pattern_keys[] = {
         [NX_TRIGGER_CRON] = "expression",
         [NX_TRIGGER_EVENT] = "pattern",
         [NX_TRIGGER_STATE] = "path",
     };
     nx_buf_append_str(out, ",\"trigger\":{");
-    put_text(out, "type", types[trigger->kind]);
+    put_text(out, "type", nx_trigger_kind_name(trigger->kind));
     if (trigger->kind == NX_TRIGGER_INTERVAL)
         nx_buf_printf(out, ",\"ms\":%" PRIu32, trigger->interval_ms);
     else if (trigger->kind != NX_TRIGGER_MANUAL)

@@ -63,6 +63,7 @@ static void free_parts(struct nx_panel *panel) {
         free(panel->handlers[i].scope_head);
     }
     free(panel->handlers);
+    nx_standing_free(panel);
     if (panel->state)
         nx_store_remove(panel->state);
     free(panel->id);
@@ -163,6 +164,7 @@ void nx_panel_free(struct nx_panel *panel) {
     struct nx_runtime *rt = panel->rt;
     if (panel->phase == NX_PANEL_ACTIVE)
         hide(panel);
+    nx_standing_stop(panel);
     if (panel->starved)
         TAILQ_REMOVE(&rt->starved, panel, starved_link);
     HASH_DEL(rt->panels, panel);
@@ -215,6 +217,7 @@ int nx_runtime_delete_panel(struct nx_panel *panel, const char *reason, void (*f
                             void *user, struct nx_error *err) {
     if (panel->phase != NX_PANEL_ACTIVE)
         return nx_error_set(err, NX_E_NOTFOUND, "panel %s is being deleted", panel->id);
+    nx_standing_stop(panel);
     hide(panel);
     panel->phase = NX_PANEL_CLOSING;
     panel->close_reason = reason;

@@ -38,6 +38,8 @@ static int start_parts(struct nx_runtime *rt, const struct nx_runtime_config *co
                        struct nx_error *err) {
     int rc = nx_store_mem_new(&rt->store, err);
     if (rc == 0)
+        rc = nx_standings_new(rt);
+    if (rc == 0)
         rc = nx_ext_registry_new(&rt->ext, rt->loop, err);
     if (rc == 0)
         rc = nx_ext_register_time(rt->ext, err);
@@ -51,6 +53,7 @@ static void free_parts(struct nx_runtime *rt) {
     nx_cache_free(rt->cache);
     nx_ext_registry_free(rt->ext);
     nx_store_free(rt->store);
+    nx_standings_free(rt);
     nx_buf_free(&rt->args_scratch);
     nx_buf_free(&rt->scope_scratch);
     free(rt->sorted);
@@ -88,6 +91,7 @@ int nx_runtime_start(struct nx_runtime **out, uv_loop_t *loop,
     uv_timer_init(loop, &rt->later_timer);
     uv_timer_init(loop, &rt->drain_timer);
     rt->later_timer.data = rt->drain_timer.data = rt;
+    nx_standings_open(rt);
     *out = rt;
     return 0;
 }
@@ -108,9 +112,10 @@ static void on_handle_closed(uv_handle_t *handle) {
 
 static void on_sandbox_stopped(void *user) {
     struct nx_runtime *rt = user;
-    rt->open_handles = 2;
+    rt->open_handles = 2 + NX_STANDING_TIMERS;
     uv_close((uv_handle_t *)&rt->later_timer, on_handle_closed);
     uv_close((uv_handle_t *)&rt->drain_timer, on_handle_closed);
+    nx_standings_close(rt, on_handle_closed);
 }
 
 // Nothing is under way any more: takes everything down.
@@ -161,6 +166,7 @@ void nx_runtime_stop(struct nx_runtime *rt, uint32_t drain_ms, void (*on_stopped
         return;
     }
     rt->stopping = true;
+    nx_standings_halt(rt);
     rt->on_stopped = on_stopped;
     rt->on_stopped_user = user;
     uv_timer_start(&rt->drain_timer, on_drain_over, drain_ms, 0);

@@ -98,6 +98,7 @@ struct nx_panel_request {
     const struct nx_cap_set *grants;
     struct nx_span state_json; // an object merged over the initial state; empty: none
     bool skip_mount;           // the mount handler does not run (`nexus run`)
+    bool calls_only;           // nothing but calls sets its tools off (`nexus run`)
 };
 
 // Why a panel was not created. Everything is valid during the callback.
@@ -211,12 +212,31 @@ const struct nx_tool_def *nx_trigger_tool(const struct nx_trigger *trigger);
 // -------------------------------------------------------------------------------------
 
 // One execution's run, for those who watch everything: its panel, the name of its handler (tool
-// name, "mount" or "unmount") and what its request said of itself (each may be empty). Valid during
-// the callback.
+// name, "mount" or "unmount"), what its request said of itself (each may be empty), and what set it
+// off (MANUAL: a call, or the panel's creation or deletion). Valid during the callback.
 struct nx_run_info {
     struct nx_panel *panel;
     const char *handler;
     struct nx_span request_id, subject, traceparent;
+    enum nx_trigger_kind set_off_by;
+};
+
+// Why a tool with a trigger of its own was not run although its time had come.
+enum nx_skip_reason {
+    NX_SKIP_BUSY,     // interval, cron: its previous run has not ended
+    NX_SKIP_LATE,     // interval, cron: the time went by unseen
+    NX_SKIP_FULL,     // too many such runs, or bytes of payloads, are waiting
+    NX_SKIP_TOO_DEEP, // event, state: NX_MAX_TRIGGER_DEPTH runs led to it, one by another
+    NX_SKIP_REASONS,
+};
+// "busy", "late", "full", "too deep".
+const char *nx_skip_reason_name(enum nx_skip_reason reason);
+
+struct nx_skip {
+    const char *tool; // or the handler whose event was dropped
+    enum nx_trigger_kind kind;
+    enum nx_skip_reason reason;
+    uint64_t count; // since the last report
 };
 
 // Every member may be NULL. Everything handed over is valid during the call. Observers may trigger,
@@ -238,6 +258,8 @@ struct nx_observer {
     void (*on_compiled)(void *user, enum nx_result_code code, uint32_t compile_us);
     // Final result of every execution, also of mount, unmount and detached ones.
     void (*on_finished)(void *user, const struct nx_run_info *run, const struct nx_result *result);
+    // Runs that were skipped: once in NX_SKIP_REPORT_MS for each tool and reason.
+    void (*on_skipped)(void *user, struct nx_panel *panel, const struct nx_skip *skip);
     void (*on_panel_created)(void *user, struct nx_panel *panel);
     void (*on_panel_closed)(void *user, struct nx_panel *panel, const char *reason);
 };
@@ -261,6 +283,8 @@ struct nx_runtime_stats {
     uint64_t errors[NX_RESULT_CODE_COUNT];     // by code
     uint64_t host_calls[NX_HOST_CALL_COUNT];
     uint64_t denials[NX_CAP_KINDS];
+    uint64_t set_off[NX_TRIGGER_KINDS]; // runs queued by what set them off; of MANUAL none
+    uint64_t skipped[NX_SKIP_REASONS];
 };
 void nx_runtime_get_stats(const struct nx_runtime *rt, struct nx_runtime_stats *out);
 

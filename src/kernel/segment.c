@@ -38,6 +38,7 @@ static void tell_logs(struct nx_trigger *t, const struct nx_segment *segment) {
 static int commit(struct nx_trigger *t, const struct nx_segment *segment, struct nx_error *err) {
     struct nx_panel *panel = t->panel;
     struct nx_runtime *rt = panel->rt;
+    nx_reactions_before(panel, segment);
     if (segment->mutation_count) {
         int rc = nx_store_commit(panel->state, segment->mutations, segment->mutation_count,
                                  rt->config.limits.max_state_bytes, err);
@@ -50,6 +51,7 @@ static int commit(struct nx_trigger *t, const struct nx_segment *segment, struct
         NX_OBSERVE(rt, on_event, panel, &segment->events[i]);
     for (size_t i = 0; i < segment->view_count; i++)
         NX_OBSERVE(rt, on_view, panel, &segment->views[i]);
+    nx_reactions_after(t, segment);
     return 0;
 }
 

@@ -48,9 +48,21 @@ static struct nx_trigger *new_trigger(struct nx_panel *panel, const struct nx_ha
 static void free_trigger(struct nx_trigger *t) {
     t->panel->trigger_count--;
     t->panel->rt->trigger_count--;
+    nx_trigger_drop_cause(t);
     nx_gather_free(t->gather);
     free(t->args);
     free(t);
+}
+
+static int keep_args(struct nx_trigger *t, struct nx_span args, struct nx_error *err) {
+    if (args.len == 0)
+        return 0;
+    t->args = malloc(args.len);
+    if (!t->args)
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    memcpy(t->args, args.data, args.len);
+    t->args_len = args.len;
+    return 0;
 }
 
 // Queues the trigger with its own copy of the arguments.
@@ -58,16 +70,16 @@ static int wait_in_line(struct nx_trigger *t, struct nx_span args, struct nx_err
     struct nx_panel *panel = t->panel;
     struct nx_runtime *rt = panel->rt;
     uint64_t all = (uint64_t)rt->config.max_queue * NX_QUEUE_PANELS_FACTOR;
-    if (panel->waiting_count >= rt->config.max_queue || rt->waiting_count >= all)
+    // What sets itself off has limits of its own.
+    if (panel->waiting_count - panel->set_off_waiting >= rt->config.max_queue ||
+        rt->waiting_count - rt->set_off_waiting >= all)
         return nx_error_set(err, NX_E_BUSY, "too many triggers are waiting");
     if (panel->waiting_args_bytes + args.len > NX_MAX_PANEL_QUEUED_ARGS_BYTES ||
         rt->waiting_args_bytes + args.len > NX_MAX_QUEUED_ARGS_BYTES)
         return nx_error_set(err, NX_E_BUSY, "too many bytes of arguments are waiting");
-    t->args = malloc(args.len);
-    if (!t->args)
-        return nx_error_set(err, NX_E_NOMEM, "out of memory");
-    memcpy(t->args, args.data, args.len);
-    t->args_len = args.len;
+    int rc = keep_args(t, args, err);
+    if (rc)
+        return rc;
     nx_turn_enqueue(t, NX_TRIGGER_WAITING);
     nx_turn_extend(panel);
     return 0;
@@ -156,15 +168,56 @@ int nx_trigger_internal(struct nx_panel *panel, struct nx_handler *handler, nx_t
     return 0;
 }
 
+void nx_trigger_drop_cause(struct nx_trigger *t) {
+    if (!t->cause)
+        return;
+    t->panel->cause_bytes -= t->cause->json_len;
+    nx_cause_unref(t->panel->rt, t->cause);
+    t->cause = NULL;
+}
+
+int nx_trigger_standing(struct nx_standing *standing, struct nx_cause *cause, nx_trigger_fn *fn,
+                        struct nx_error *err) {
+    struct nx_panel *panel = standing->panel;
+    const struct nx_handler *handler = standing->handler;
+    struct nx_span args = {NULL, 0};
+    int rc =
+        handler->tool->declares_args ? bind_args(panel->rt, handler->tool, args, &args, err) : 0;
+    if (rc)
+        return rc;
+    struct nx_trigger *t = new_trigger(panel, handler, NULL);
+    if (!t)
+        return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    rc = keep_args(t, args, err);
+    if (rc) {
+        free_trigger(t);
+        return rc;
+    }
+    t->fn = fn;
+    t->user = standing;
+    t->timeout_ms = least_timeout(panel->rt, handler, 0);
+    t->standing = standing;
+    t->depth = cause->depth;
+    t->cause = cause;
+    cause->refs++;
+    panel->cause_bytes += cause->json_len;
+    panel->last_activity_ms = nx_clock_wall_ms();
+    standing->last = t;
+    nx_turn_enqueue(t, NX_TRIGGER_WAITING);
+    return 0;
+}
+
 // ---- Ending
 // ------------------------------------------------------------------------------------------
 
 struct nx_run_info nx_trigger_info(const struct nx_trigger *t) {
     const char *subject = t->request_id + t->request_id_len;
-    return (struct nx_run_info){t->panel, t->handler->name,
+    return (struct nx_run_info){t->panel,
+                                t->handler->name,
                                 nx_span_of(t->request_id, t->request_id_len),
                                 nx_span_of(subject, t->subject_len),
-                                nx_span_of(subject + t->subject_len, t->traceparent_len)};
+                                nx_span_of(subject + t->subject_len, t->traceparent_len),
+                                t->standing ? t->standing->def->kind : NX_TRIGGER_MANUAL};
 }
 
 void nx_trigger_end(struct nx_trigger *t) {

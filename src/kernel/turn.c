@@ -28,6 +28,8 @@ void nx_turn_enqueue(struct nx_trigger *t, enum nx_trigger_phase phase) {
     panel->waiting_args_bytes += t->args_len;
     panel->rt->waiting_count++;
     panel->rt->waiting_args_bytes += t->args_len;
+    panel->set_off_waiting += t->standing != NULL;
+    panel->rt->set_off_waiting += t->standing != NULL;
 }
 
 void nx_turn_dequeue(struct nx_trigger *t) {
@@ -42,6 +44,8 @@ void nx_turn_dequeue(struct nx_trigger *t) {
     panel->waiting_args_bytes -= t->args_len;
     panel->rt->waiting_count--;
     panel->rt->waiting_args_bytes -= t->args_len;
+    panel->set_off_waiting -= t->standing != NULL;
+    panel->rt->set_off_waiting -= t->standing != NULL;
 }
 
 // Whether the panel may have one more execution: its sleepers must leave room for other panels.
@@ -80,6 +84,10 @@ static int build_scope(struct nx_trigger *t, struct nx_buf *scope) {
     if (t->request_id_len) {
         nx_buf_append_str(scope, ",\"requestId\":");
         nx_json_append_string(scope, nx_span_of(t->request_id, t->request_id_len));
+    }
+    if (t->cause) {
+        nx_buf_append_str(scope, ",\"trigger\":");
+        nx_buf_append(scope, t->cause->bytes, t->cause->json_len);
     }
     return nx_buf_append_char(scope, '}');
 }
@@ -127,6 +135,7 @@ static int run_code(struct nx_trigger *t, struct nx_code *code, struct nx_span a
     t->phase = NX_TRIGGER_RUNNING;
     t->arrival = 0;
     panel->running = t;
+    nx_trigger_drop_cause(t);
     free(t->args);
     t->args = NULL;
     t->args_len = 0;

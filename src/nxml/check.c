@@ -252,6 +252,37 @@ static void check_state_triggers(struct checker *c) {
     }
 }
 
+// What sets itself off gets no arguments: each has to do without, or have a default.
+static void check_args_of_standing(struct nx_parse *p, const struct nx_tool_def *tool) {
+    for (size_t i = 0; i < tool->arg_count; i++) {
+        const struct nx_arg_def *arg = &tool->args[i];
+        if (arg->name && arg->required && !arg->default_json)
+            nx_parse_error(p, NX_DIAG_INVALID_ATTRIBUTE, tool->pos,
+                           "nothing gives the argument '%s' when the tool is set off by '%s': it "
+                           "needs a default, or must not be required",
+                           arg->name, nx_trigger_kind_name(tool->trigger.kind));
+    }
+}
+
+static void check_standing(struct nx_parse *p) {
+    const struct nx_panel_def *def = p->def;
+    size_t count = 0;
+    for (size_t i = 0; i < def->tool_count; i++) {
+        const struct nx_tool_def *tool = &def->tools[i];
+        if (tool->trigger.kind == NX_TRIGGER_MANUAL)
+            continue;
+        if (!p->is_nxml)
+            snprintf(p->where, sizeof p->where, "tools[%zu].trigger", i);
+        check_args_of_standing(p, tool);
+        if (++count == NX_MAX_PANEL_STANDING + 1)
+            nx_parse_error(p, NX_DIAG_INVALID_ATTRIBUTE, tool->pos,
+                           "a panel may have at most %d tools that something other than a call "
+                           "sets off",
+                           NX_MAX_PANEL_STANDING);
+        p->where[0] = 0;
+    }
+}
+
 // ---- What is unused
 // ------------------------------------------------------------------------------
 
@@ -294,6 +325,7 @@ void nx_check_panel(struct nx_parse *p) {
     report_repeated(p, &c.extensions, NX_DIAG_DUPLICATE_EXTENSION_ALIAS, "extension");
     check_handlers(&c);
     check_capabilities(&c);
+    check_standing(p);
     if (p->is_nxml) {
         check_computed(&c);
         check_state_triggers(&c);

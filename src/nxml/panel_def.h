@@ -66,6 +66,10 @@ enum nx_trigger_kind {
     NX_TRIGGER_EVENT,
     NX_TRIGGER_STATE,
 };
+enum { NX_TRIGGER_KINDS = NX_TRIGGER_STATE + 1 };
+
+// "manual", "interval", "cron", "event", "state".
+const char *nx_trigger_kind_name(enum nx_trigger_kind kind);
 
 struct nx_trigger_def {
     enum nx_trigger_kind kind;

@@ -3,6 +3,15 @@
 #include "nxml/lexer.h"
 #include "nxml/parse.h"
 
+const char *nx_trigger_kind_name(enum nx_trigger_kind kind) {
+    static const char *const names[NX_TRIGGER_KINDS] = {
+        [NX_TRIGGER_MANUAL] = "manual", [NX_TRIGGER_INTERVAL] = "interval",
+        [NX_TRIGGER_CRON] = "cron",     [NX_TRIGGER_EVENT] = "event",
+        [NX_TRIGGER_STATE] = "state",
+    };
+    return names[kind];
+}
+
 // ---- Cron
 // ----------------------------------------------------------------------------------------
 
