@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "kernel/access.h"
+#include "kernel/audit.h"
 #include "kernel/cmd.h"
 #include "kernel/config.h"
 #include "kernel/http.h"
@@ -28,6 +29,7 @@ struct serve {
     struct nx_runtime *runtime; // NULL when stopped
     struct nx_http *http;       // NULL when stopped
     struct nx_load *load;       // NULL when done
+    struct nx_audit *audit;
     struct nx_metrics *metrics;
     uv_signal_t terminate, interrupt;
     uv_signal_t hangup; // watched if there is a policy to read anew
@@ -135,54 +137,6 @@ static void runtime_config(const struct nx_config *from, struct nx_runtime_confi
 // ---- What is logged
 // ------------------------------------------------------------------------------
 
-static enum nx_log_level level_of(struct nx_span name) {
-    static const enum nx_log_level levels[] = {NX_LOG_DEBUG, NX_LOG_INFO, NX_LOG_WARN,
-                                               NX_LOG_ERROR};
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (nx_span_eq(name, nx_span_str(names[i])))
-            return levels[i];
-    return NX_LOG_INFO;
-}
-
-// Handlers' own lines are results, not the server's log: they are shown only when looking closely.
-static void on_log(void *user, const struct nx_run_info *run, const struct nx_log_entry *entry) {
-    (void)user;
-    if (!nx_log_enabled(NX_LOG_DEBUG) || level_of(entry->level) < NX_LOG_DEBUG)
-        return;
-    char text[NX_ERROR_MESSAGE_BYTES];
-    snprintf(text, sizeof text, "%.*s", (int)entry->message.len, entry->message.data);
-    nx_log(NX_LOG_DEBUG, "handler", text,
-           NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(run->panel)),
-                         NX_LOG_STR("handler", run->handler)));
-}
-
-static void on_denied(void *user, const struct nx_run_info *run, const struct nx_denial *denial) {
-    (void)user;
-    char id[NX_MAX_REQUEST_ID_BYTES + 1], token[NX_MAX_CAP_TOKEN_BYTES];
-    snprintf(id, sizeof id, "%.*s", (int)run->request_id.len, run->request_id.data);
-    snprintf(token, sizeof token, "%s%.*s", nx_cap_prefix(denial->kind), (int)denial->scope.len,
-             denial->scope.data);
-    nx_log(NX_LOG_WARN, "audit", "capability denied",
-           NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(run->panel)),
-                         NX_LOG_STR("handler", run->handler), NX_LOG_STR("requestId", id),
-                         NX_LOG_STR("capability", token), NX_LOG_BOOL("audit", true)));
-}
-
-static void on_finished(void *user, const struct nx_run_info *run, const struct nx_result *result) {
-    (void)user;
-    if (result->status != NX_EXEC_ERROR)
-        return;
-    char id[NX_MAX_REQUEST_ID_BYTES + 1];
-    snprintf(id, sizeof id, "%.*s", (int)run->request_id.len, run->request_id.data);
-    nx_log(NX_LOG_WARN, "execution", "execution failed",
-           NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(run->panel)),
-                         NX_LOG_STR("handler", run->handler), NX_LOG_STR("requestId", id),
-                         NX_LOG_STR("code", nx_result_code_name(result->error.code)),
-                         NX_LOG_INT("durationMs", (int64_t)(result->metrics.duration_us / 1000)),
-                         NX_LOG_STR("trigger", nx_trigger_kind_name(run->set_off_by))));
-}
-
 // That a chain of tools was cut is the audit's business: somebody's tools set each other off.
 static void on_skipped(void *user, struct nx_panel *panel, const struct nx_skip *skip) {
     (void)user;
@@ -277,20 +231,18 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
         .body_limit_bytes = s->config.body_limit_bytes,
         .max_clients = s->config.max_clients,
         .max_panels = s->config.max_panels,
+        .audit_all = s->config.audit_all,
         .auth = s->access.auth,
         .origins = s->access.origins,
     };
-    struct nx_observer observer = {
-        .on_log = on_log,
-        .on_denied = on_denied,
-        .on_finished = on_finished,
-        .on_skipped = on_skipped,
-    };
+    const struct nx_observer observer = {.on_skipped = on_skipped};
     runtime_config(&s->config, &runtime);
     runtime.policy = s->access.policy;
     int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);
     if (rc == 0)
         rc = nx_ext_register_http(nx_runtime_extensions(s->runtime), &s->config.http, err);
+    if (rc == 0)
+        rc = nx_audit_new(&s->audit, s->runtime, s->config.audit_all, err);
     if (rc == 0)
         rc = nx_runtime_observe(s->runtime, &observer);
     if (rc == 0)
@@ -359,6 +311,7 @@ static int run(struct serve *s, const char *panels_dir) {
     uv_run(&s->loop, UV_RUN_DEFAULT);
     uv_loop_close(&s->loop);
     nx_metrics_free(s->metrics);
+    nx_audit_free(s->audit);
     if (s->exit_code == NX_EXIT_OK)
         nx_log(NX_LOG_INFO, "server", "stopped", NULL);
     return s->exit_code;

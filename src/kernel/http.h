@@ -28,6 +28,7 @@ struct nx_http_config {
     uint32_t body_limit_bytes;
     uint32_t max_clients; // connections; lowered to what the descriptor limit allows
     uint32_t max_panels;  // shown in listings
+    bool audit_all;       // AUDIT=all: requests that are admitted are logged
     // Borrowed until the server is gone.
     bool allow_query_token;           // upgrades may carry their token as ?token=
     struct nx_auth *auth;             // NULL: requests need no token

@@ -30,36 +30,17 @@ static const unsigned required[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] = {
 
 // ---- Refusing -----------------------------------------------------------------------------------
 
-// Whether this refusal is logged; *dropped is how many before it were not.
-static bool may_log(struct nx_http *http, uint32_t *dropped) {
-    struct nx_http_refusals *refusals = &http->refusals;
-    uint64_t now = uv_now(http->loop);
-    if (now - refusals->since_ms >= 1000) {
-        refusals->since_ms = now;
-        refusals->logged = 0;
-    }
-    if (refusals->logged == NX_MAX_REFUSALS_LOGGED) {
-        refusals->dropped++;
-        return false;
-    }
-    refusals->logged++;
-    *dropped = refusals->dropped;
-    refusals->dropped = 0;
-    return true;
-}
-
 static void refuse(struct nx_http_conn *conn, int status, const char *reason) {
     uint32_t dropped = 0;
-    if (nx_log_enabled(NX_LOG_WARN) && may_log(conn->http, &dropped)) {
-        char id[NX_MAX_HTTP_REQUEST_ID_BYTES + 1];
-        memcpy(id, conn->request_id, conn->request_id_len);
-        id[conn->request_id_len] = '\0';
+    if (nx_log_enabled(NX_LOG_WARN) && nx_audit_pass(&conn->http->refused, uv_now(conn->http->loop),
+                                                     NX_MAX_REFUSALS_LOGGED, &dropped)) {
+        struct nx_http_ids ids = nx_http_ids(conn);
         nx_log(NX_LOG_WARN, "audit", "request refused",
-               NX_LOG_FIELDS(NX_LOG_STR("requestId", id),
+               NX_LOG_FIELDS(NX_LOG_STR("requestId", ids.request),
                              NX_LOG_STR("route", nx_http_route_pattern(conn->route)),
                              NX_LOG_INT("status", status), NX_LOG_STR("reason", reason),
-                             NX_LOG_STR("subject", conn->identity ? conn->identity->subject : ""),
-                             NX_LOG_INT("notLogged", dropped), NX_LOG_BOOL("audit", true)));
+                             NX_LOG_STR("subject", ids.subject), NX_LOG_INT("notLogged", dropped),
+                             NX_LOG_BOOL("audit", true), NX_LOG_STR(ids.trace_key, ids.trace)));
     }
     nx_http_fail(conn, status, status == 401 ? "UNAUTHORIZED" : "FORBIDDEN", "%s", reason);
 }
@@ -69,6 +50,23 @@ static void refuse_permission(struct nx_http_conn *conn, unsigned missing) {
     const char *name = nx_permission_name((enum nx_permission)missing);
     snprintf(reason, sizeof reason, "the token lacks the permission %s", name[0] ? name : "*");
     refuse(conn, 403, reason);
+}
+
+void nx_http_audit_allowed(struct nx_http_conn *conn, const char *msg, struct nx_span panel_id) {
+    uint32_t dropped = 0;
+    if (!conn->http->config.audit_all || !nx_log_enabled(NX_LOG_INFO) ||
+        !nx_audit_pass(&conn->http->allowed, uv_now(conn->http->loop), NX_MAX_AUDIT_LOGGED,
+                       &dropped))
+        return;
+    struct nx_http_ids ids = nx_http_ids(conn);
+    char id[NX_MAX_PANEL_ID_BYTES + 1];
+    snprintf(id, sizeof id, "%.*s", (int)panel_id.len, panel_id.data);
+    nx_log(NX_LOG_INFO, "audit", msg,
+           NX_LOG_FIELDS(NX_LOG_STR("requestId", ids.request),
+                         NX_LOG_STR("route", nx_http_route_pattern(conn->route)),
+                         NX_LOG_STR("panelId", id), NX_LOG_STR("subject", ids.subject),
+                         NX_LOG_INT("notLogged", dropped), NX_LOG_BOOL("audit", true),
+                         NX_LOG_STR(ids.trace_key, ids.trace)));
 }
 
 // ---- Judging ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "kernel/http_conn.h"
+#include "kernel/http_replay.h"
 #include "kernel/ws.h"
 
 // A buffer larger than this is given back when it is empty.
@@ -73,6 +74,7 @@ void nx_http_conn_close(struct nx_http_conn *conn) {
     if (conn->wait)
         conn->wait->conn = NULL;
     conn->wait = NULL;
+    nx_replay_forget(conn);
     if (conn->resuming)
         TAILQ_REMOVE(&conn->http->resume, conn, resume_link);
     conn->resuming = false;

@@ -9,6 +9,7 @@
 //   http_auth.c      whose request it is, and whether that is enough
 //   http_panels.c    the handlers of /panels…; http_create.c, http_trigger.c, http_health.c,
 //                    http_metrics.c theirs
+//   http_replay.c    triggers with an Idempotency-Key
 //   http_parse.c, http_route.c   pure functions over bytes
 //
 // A connection's states, and the functions that move it on:
@@ -21,7 +22,7 @@
 // Invariants
 //   1. A connection has one request at work; bytes that follow wait in `in`.
 //   2. A handler answers with exactly one nx_http_send, now or later. Until then what it waits for
-//      (`trigger` or `wait`) is known here, and let go when the connection closes.
+//      (`trigger`, `wait` or `replay`) is known here, and let go when the connection closes.
 //   3. Spans of a request are valid during its handler's call only.
 #ifndef NX_KERNEL_HTTP_CONN_H
 #define NX_KERNEL_HTTP_CONN_H
@@ -30,6 +31,7 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "kernel/audit.h"
 #include "kernel/http.h"
 #include "kernel/http_parse.h"
 #include "kernel/http_route.h"
@@ -92,6 +94,9 @@ struct nx_http_conn {
     struct nx_ws_session *ws;   // UPGRADED: owned
     struct nx_trigger *trigger; // BUSY: the trigger at work
     struct nx_http_wait *wait;  // BUSY: a creation or deletion at work
+    struct nx_replay *replay;   // BUSY: a trigger with an Idempotency-Key
+    TAILQ_ENTRY(nx_http_conn) replay_link;
+    bool replay_again; // it was at work, or done, already
     size_t request_id_len;
     char request_id[NX_MAX_HTTP_REQUEST_ID_BYTES];
     size_t traceparent_len; // 0: none that is valid
@@ -104,12 +109,6 @@ struct nx_http_processes {
     uint64_t taken_ms; // of the loop's clock; 0: never
     uint64_t memory_bytes;
     int seccomp, no_new_privs; // of a worker, as the kernel reports them; -1: unknown
-};
-
-// Refused requests, logged within bounds: whoever is refused can be so as often as they like.
-struct nx_http_refusals {
-    uint64_t since_ms; // of the loop's clock: when the second began
-    uint32_t logged, dropped;
 };
 
 struct nx_http {
@@ -133,9 +132,10 @@ struct nx_http {
     uint64_t request_seed, request_count; // for generated request ids
     struct nx_buf out;                    // the reply being made: head room, then its body
     struct nx_http_processes processes;
-    struct nx_http_refusals refusals;
+    struct nx_audit_gate refused, allowed; // logged within bounds
     struct nx_ws *ws;
     struct nx_ws_tickets *tickets;
+    struct nx_replays *replays;
     char date[32];
 
     // Stopping.
@@ -188,6 +188,7 @@ struct nx_http_reply {
     const char *content_type; // NULL: application/json
     const char *location, *etag, *allow;
     bool preference_applied; // Preference-Applied: respond-async
+    bool replayed;           // Idempotent-Replayed: true
     bool preflight;          // what a page may send, if it may at all
     uint32_t retry_after_s;
 };
@@ -202,6 +203,13 @@ void nx_http_send(struct nx_http_conn *conn, const struct nx_http_reply *reply);
 // The request at work is answered with `status`: counts and logs it. Of nx_http_send, and for an
 // upgrade.
 void nx_http_answered(struct nx_http_conn *conn, int status);
+
+// What the log says of a request, as strings.
+struct nx_http_ids {
+    const char *subject, *trace_key; // "traceparent", or NULL: ends a list of fields
+    char request[NX_MAX_HTTP_REQUEST_ID_BYTES + 1], trace[NX_TRACEPARENT_BYTES + 1];
+};
+struct nx_http_ids nx_http_ids(const struct nx_http_conn *conn);
 
 // Sends {"error":{"code","message","requestId"}}.
 void nx_http_fail(struct nx_http_conn *conn, int status, const char *code, const char *fmt, ...)
@@ -226,6 +234,8 @@ bool nx_http_authorize(struct nx_http_conn *conn, const struct nx_http_head *hea
                        const struct nx_http_match *match);
 // Whether the bearer has the permission. Always, where there is no authentication.
 bool nx_http_may(const struct nx_http_conn *conn, enum nx_permission permission);
+// AUDIT=all: says that the request was allowed. `panel_id`: which one it is about, or empty.
+void nx_http_audit_allowed(struct nx_http_conn *conn, const char *msg, struct nx_span panel_id);
 // Hands a whole request to its handler.
 void nx_http_dispatch(const struct nx_http_request *request);
 

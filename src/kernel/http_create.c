@@ -77,6 +77,7 @@ static void send_created(struct nx_http_conn *conn, const struct nx_panel *panel
                          const struct nx_result *mount) {
     const char *id = nx_panel_id(panel);
     struct nx_http *http = conn->http;
+    nx_http_audit_allowed(conn, "panel created", nx_span_str(id));
     char location[sizeof "/panels/" + NX_MAX_PANEL_ID_BYTES];
     snprintf(location, sizeof location, "/panels/%s", id);
     struct nx_buf *out = nx_http_body(http);

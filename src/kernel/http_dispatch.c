@@ -108,5 +108,7 @@ void nx_http_dispatch(const struct nx_http_request *request) {
         nx_http_fail(request->conn, 503, "UNAVAILABLE", "the server is stopping");
         return;
     }
+    if (request->match->route < NX_ROUTE_METRICS)
+        nx_http_audit_allowed(request->conn, "request allowed", request->match->panel_id);
     handlers[request->match->route][request->head->method](request);
 }

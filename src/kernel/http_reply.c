@@ -33,6 +33,7 @@ static const struct {
     {414, "URI Too Long"},
     {415, "Unsupported Media Type"},
     {417, "Expectation Failed"},
+    {422, "Unprocessable Content"},
     {426, "Upgrade Required"},
     {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
@@ -110,7 +111,8 @@ static void put_cors(struct head *head, const struct nx_http_conn *conn, bool pr
     put_header(head, "Vary: ", "Origin");
     if (!preflight) {
         put_header(head, "Access-Control-Expose-Headers: ",
-                   "ETag, Location, Preference-Applied, Retry-After, X-Request-Id");
+                   "ETag, Idempotent-Replayed, Location, Preference-Applied, Retry-After, "
+                   "X-Request-Id");
         return;
     }
     put_header(head, "Access-Control-Allow-Methods: ", nx_http_route_allow(conn->route));
@@ -146,6 +148,8 @@ static void make_head(const struct nx_http_conn *conn, const struct nx_http_repl
     put_header(head, "WWW-Authenticate: ", reply->status == 401 ? "Bearer" : NULL);
     if (conn->allowed_origin)
         put_cors(head, conn, reply->preflight);
+    if (reply->replayed)
+        PUT(head, "Idempotent-Replayed: true\r\n");
     if (reply->preference_applied)
         PUT(head, "Preference-Applied: respond-async\r\n");
     if (reply->status == 426)
@@ -220,16 +224,24 @@ struct nx_buf *nx_http_body(struct nx_http *http) {
     return out;
 }
 
+struct nx_http_ids nx_http_ids(const struct nx_http_conn *conn) {
+    struct nx_http_ids ids = {
+        .subject = conn->identity ? conn->identity->subject : "",
+        .trace_key = conn->traceparent_len ? "traceparent" : NULL,
+    };
+    memcpy(ids.request, conn->request_id, conn->request_id_len);
+    memcpy(ids.trace, conn->traceparent, conn->traceparent_len);
+    return ids;
+}
+
 static void log_request(const struct nx_http_conn *conn, int status, uint64_t us) {
-    char id[NX_MAX_HTTP_REQUEST_ID_BYTES + 1];
-    memcpy(id, conn->request_id, conn->request_id_len);
-    id[conn->request_id_len] = '\0';
+    struct nx_http_ids ids = nx_http_ids(conn);
     nx_log(status >= 500 ? NX_LOG_WARN : NX_LOG_DEBUG, "http", "request",
-           NX_LOG_FIELDS(NX_LOG_STR("requestId", id),
+           NX_LOG_FIELDS(NX_LOG_STR("requestId", ids.request),
                          NX_LOG_STR("route", nx_http_route_pattern(conn->route)),
-                         NX_LOG_INT("status", status),
-                         NX_LOG_STR("subject", conn->identity ? conn->identity->subject : ""),
-                         NX_LOG_INT("durationMs", (int64_t)(us / 1000))));
+                         NX_LOG_INT("status", status), NX_LOG_STR("subject", ids.subject),
+                         NX_LOG_INT("durationMs", (int64_t)(us / 1000)),
+                         NX_LOG_STR(ids.trace_key, ids.trace)));
 }
 
 void nx_http_answered(struct nx_http_conn *conn, int status) {

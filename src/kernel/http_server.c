@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "kernel/http_conn.h"
+#include "kernel/http_replay.h"
 #include "kernel/ws.h"
 #include "kernel/ws_ticket.h"
 
@@ -27,6 +28,7 @@ static void on_sweep(uv_timer_t *timer) {
     struct nx_http *http = timer->data;
     uint64_t now = uv_now(http->loop);
     refresh_date(http);
+    nx_replays_expire(http->replays);
     struct nx_http_conn *conn;
     // Closing takes a connection off the list later, from the loop: the walk is safe.
     TAILQ_FOREACH(conn, &http->conns, link) {
@@ -147,6 +149,7 @@ static int make_ws_url(struct nx_http *http, const char *public_url, struct nx_e
 
 static void free_server(struct nx_http *http) {
     nx_ws_tickets_free(http->tickets);
+    nx_replays_free(http->replays);
     free(http->ws_url);
     nx_buf_free(&http->out);
     free(http);
@@ -211,6 +214,8 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
     int rc = bind_listeners(http, config, err);
     if (rc == 0)
         rc = make_ws_url(http, config->public_url, err);
+    if (rc == 0)
+        rc = nx_replays_new(&http->replays, http, err);
     if (rc == 0)
         rc = nx_ws_new(&http->ws, http, err);
     if (rc) {

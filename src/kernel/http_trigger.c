@@ -3,6 +3,7 @@
 // layer allocates: arguments are passed on from the read buffer, the result is rendered into the
 // reply buffer.
 #include "kernel/http_conn.h"
+#include "kernel/http_replay.h"
 
 static void send_result(struct nx_http_conn *conn, int status, const struct nx_result *result) {
     struct nx_http_reply reply = {.status = status, .preference_applied = status == 202};
@@ -36,6 +37,10 @@ void nx_http_trigger(const struct nx_http_request *request) {
         .subject = nx_span_str(conn->identity ? conn->identity->subject : ""),
         .traceparent = nx_span_of(conn->traceparent, conn->traceparent_len),
     };
+    if (request->head->headers[NX_HEADER_IDEMPOTENCY_KEY].data) {
+        nx_replay_trigger(request, panel, &trigger);
+        return;
+    }
     struct nx_error err = {0};
     if (nx_runtime_trigger(panel, &trigger, on_result, conn, &conn->trigger, &err))
         nx_http_fail_error(conn, &err, "TOOL_NOT_FOUND");

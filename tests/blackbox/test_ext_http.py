@@ -88,6 +88,18 @@ def test_what_the_runtime_sends(client, web):
     assert headers["x-request-id"] == "trace-me"
 
 
+def test_traceparent_is_carried_on(client, web):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    own = trace.replace("b7ad", "0bad")
+
+    def sent(given, **headers):
+        result = client.call("get", web.url(), {"headers": headers}, headers={"traceparent": given})
+        return result["data"]["headers"].get("traceparent")
+    assert sent(trace) == trace
+    assert sent(trace[1:]) is None
+    assert sent(trace, Traceparent=own) == own
+
+
 def test_ungranted(client, web):
     result = client.server.trigger("web", "ungranted", {"url": web.url()}).json()
     assert result["error"]["code"] == "PERMISSION_DENIED"
