@@ -11,6 +11,7 @@ int nx_cmd_serve(int argc, char **argv);   // runs the server
 int nx_cmd_run(int argc, char **argv);     // one execution, result on stdout
 int nx_cmd_check(int argc, char **argv);   // validates and compiles panels
 int nx_cmd_token(int argc, char **argv);   // makes a bearer token
+int nx_cmd_health(int argc, char **argv);  // asks a server whether it lives
 int nx_cmd_version(int argc, char **argv); // versions of everything built in
 
 #endif

@@ -285,13 +285,19 @@ static bool is_address(const char *host) {
     return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
 }
 
-static void check_host(struct nx_config *config, struct nx_buf *problems) {
+// False: it was a problem.
+static bool check_address(struct nx_config *config, struct nx_buf *problems) {
     if (strcmp(config->host, "localhost") == 0)
         config->host = "127.0.0.1";
-    if (!is_address(config->host))
-        problem(problems, "HOST", config->host, "must be an IPv4 or IPv6 address, or localhost");
-    else if (!nx_config_is_loopback(config->host) && !config->allow_insecure &&
-             !config->auth_enabled)
+    if (is_address(config->host))
+        return true;
+    problem(problems, "HOST", config->host, "must be an IPv4 or IPv6 address, or localhost");
+    return false;
+}
+
+static void check_host(struct nx_config *config, struct nx_buf *problems) {
+    if (check_address(config, problems) && !nx_config_is_loopback(config->host) &&
+        !config->allow_insecure && !config->auth_enabled)
         problem(problems, "HOST", config->host,
                 "without authentication the server listens on loopback only; ALLOW_INSECURE=true "
                 "lets everybody who reaches this address run handlers");
@@ -399,6 +405,10 @@ static bool is_of_http(const struct setting *s) {
     return s->offset >= AT(http) && s->offset < AT(http) + sizeof(struct nx_ext_http_config);
 }
 
+static bool is_of_address(const struct setting *s) {
+    return strcmp(s->name, "HOST") == 0 || strcmp(s->name, "HTTP_PORT") == 0;
+}
+
 static bool is_of_tokens(const struct setting *s) {
     return strncmp(s->name, "JWT_", 4) == 0 || strcmp(s->name, "WORKSPACE_ID") == 0;
 }
@@ -421,6 +431,13 @@ int nx_config_load_http(struct nx_ext_http_config *http, const char *const *envi
     read_some(&config, environment, is_of_http, problems);
     check_http(&config.http, problems);
     *http = config.http;
+    return problems->len || problems->failed ? NX_E_INVALID : 0;
+}
+
+int nx_config_load_address(struct nx_config *config, const char *const *environment,
+                           struct nx_buf *problems) {
+    read_some(config, environment, is_of_address, problems);
+    check_address(config, problems);
     return problems->len || problems->failed ? NX_E_INVALID : 0;
 }
 

@@ -55,6 +55,10 @@ int nx_config_load(struct nx_config *config, const char *const *environment,
 int nx_config_load_http(struct nx_ext_http_config *http, const char *const *environment,
                         struct nx_buf *problems);
 
+// The same for HOST and HTTP_PORT alone. Any address will do: nobody listens on it.
+int nx_config_load_address(struct nx_config *config, const char *const *environment,
+                           struct nx_buf *problems);
+
 // The same for JWT_* and WORKSPACE_ID alone; the other fields are at their defaults.
 int nx_config_load_tokens(struct nx_config *config, const char *const *environment,
                           struct nx_buf *problems);

@@ -16,13 +16,15 @@ struct verb {
 };
 
 static char serve_name[] = "nexus serve", run_name[] = "nexus run", check_name[] = "nexus check",
-            token_name[] = "nexus token", version_name[] = "nexus version";
+            token_name[] = "nexus token", health_name[] = "nexus health",
+            version_name[] = "nexus version";
 
 static const struct verb verbs[] = {
     {"serve", serve_name, nx_cmd_serve, "run the server"},
     {"run", run_name, nx_cmd_run, "run one tool of a panel once and print its result"},
     {"check", check_name, nx_cmd_check, "validate panels; suggest their capabilities"},
     {"token", token_name, nx_cmd_token, "make a token for the server"},
+    {"health", health_name, nx_cmd_health, "ask a server whether it lives"},
     {"version", version_name, nx_cmd_version, "print the versions of everything built in"},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };

@@ -8,7 +8,7 @@ import pytest
 from conftest import NEXUS, ROOT
 
 PAGE = ROOT / "docs/man/nexus.1"
-VERBS = ("serve", "run", "check", "token", "version")
+VERBS = ("serve", "run", "check", "token", "health", "version")
 
 
 def lint(text):
