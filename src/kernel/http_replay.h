@@ -12,7 +12,7 @@
 // The keys of one server, none yet. Observes its runtime. On success *out is freed by
 // nx_replays_free, after the runtime. Errors: NX_E_NOMEM, NX_E_LIMIT.
 int nx_replays_new(struct nx_replays **out, struct nx_http *http, struct nx_error *err);
-void nx_replays_free(struct nx_replays *replays); // NULL is fine
+void nx_replays_free(struct nx_replays *all); // NULL is fine
 
 // Answers a trigger that comes with a key, now or later.
 void nx_replay_trigger(const struct nx_http_request *request, struct nx_panel *panel,
@@ -22,6 +22,6 @@ void nx_replay_trigger(const struct nx_http_request *request, struct nx_panel *p
 void nx_replay_forget(struct nx_http_conn *conn);
 
 // Forgets what is over; to be called now and then.
-void nx_replays_expire(struct nx_replays *replays);
+void nx_replays_expire(struct nx_replays *all);
 
 #endif

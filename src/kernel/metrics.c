@@ -164,7 +164,7 @@ static void put_executions(const struct nx_metrics *m, const struct nx_runtime_s
 
 static void put_host_calls(const struct nx_runtime_stats *stats, struct nx_buf *out) {
     static const char *const names[NX_HOST_CALL_COUNT] = {
-#define NAME(name, text) [NX_HOST_CALL_##name] = text,
+#define NAME(name, text) [NX_HOST_CALL_##name] = (text),
         NX_HOST_CALLS(NAME)
 #undef NAME
     };
