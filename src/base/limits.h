@@ -344,7 +344,7 @@
 #define NX_MAX_REFUSALS_LOGGED         20
 // The same for capabilities denied, and for what AUDIT=all adds. A line costs a system call, and
 // handlers decide how many there are.
-#define NX_MAX_DENIALS_LOGGED          100
+#define NX_MAX_DENIALS_LOGGED          1000
 #define NX_MAX_AUDIT_LOGGED            1000
 // Panels that METRICS_PER_PANEL gives series of their own: each series costs the scraper memory for
 // as long as it keeps its data.

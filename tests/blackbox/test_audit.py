@@ -139,19 +139,21 @@ def test_a_subject_cannot_forge_either(server_of):
 
 def test_denials_are_bounded(server_of):
     server = server_of()
-    ask(server, "denied", "t", {"n": 900})
+    for _ in range(30):
+        ask(server, "denied", "t", {"n": 200})
     lines = audit(server, "capability denied")
-    most = limit("NX_MAX_DENIALS_LOGGED")
-    assert most <= len(lines) <= 2 * most
+    # Thirty runs may take longer than the second that is bounded.
+    assert limit("NX_MAX_DENIALS_LOGGED") <= len(lines) <= 3 * limit("NX_MAX_DENIALS_LOGGED")
 
 
 def test_those_left_out_are_counted(server_of):
     server = server_of()
-    ask(server, "denied", "t", {"n": 200})
+    for _ in range(30):
+        ask(server, "denied", "t", {"n": 200})
     time.sleep(1.1)
     ask(server, "denied", "t", {"n": 1})
     lines = audit(server, "capability denied")
-    assert len(lines) + sum(line.get("notLogged", 0) for line in lines) == 201
+    assert len(lines) + sum(line.get("notLogged", 0) for line in lines) == 30 * 200 + 1
     assert lines[-1]["notLogged"] > 0
 
 
