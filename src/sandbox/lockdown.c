@@ -15,7 +15,10 @@
 uint32_t nx_lockdown_namespaces(void) {
     // The user namespace comes with the others in one call: it is what permits them to an ordinary
     // user. No ids are mapped into it, so that even its root would be nobody outside. A PID
-    // namespace is left out: no call of the workers' filter takes a process's number.
+    // namespace is left out: no call that the workers' filter lets through takes the number of a
+    // process, be it to signal it (kill, tgkill, rt_sigqueueinfo), to look into it (ptrace,
+    // process_vm_readv, pidfd_open) or to read its clock (clock_gettime, whose argument is
+    // checked).
     const int all =
         CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNS;
     return unshare(all) == 0 ? NX_PROTECT_NAMESPACES : 0;
@@ -84,7 +87,7 @@ static bool holds_capabilities(void) {
 
 // First the bounding set, for which CAP_SETPCAP is needed, then all that is held. Without
 // capabilities the first part fails, and is not needed: with no_new_privs nothing can be gained.
-static int drop_capabilities(struct nx_error *err) {
+int nx_lockdown_capabilities(uint32_t *protections, struct nx_error *err) {
     for (unsigned long capability = 0; capability < 64; capability++) {
         if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
             break;
@@ -96,6 +99,7 @@ static int drop_capabilities(struct nx_error *err) {
     if (syscall(SYS_capset, &header, none) != 0 || holds_capabilities()) {
         return nx_error_errno(err, "cannot drop the capabilities");
     }
+    *protections |= NX_PROTECT_NO_CAPABILITIES;
     return 0;
 }
 
@@ -114,21 +118,21 @@ static int drop_quotas(struct nx_error *err) {
 
 // The order, and why it is safe: no guest has run yet, each step only takes away, and none needs
 // what an earlier one took.
-//   1. no_new_privs is in force since the zygote began; Landlock and seccomp need it.
+//   1. no_new_privs and the loss of capabilities are inherited from the zygote. Landlock and
+//      seccomp need the first; with the second, the page map that the worker opened before this
+//      hides where in the machine's memory its pages are, whatever user it runs as.
 //   2. Landlock needs a descriptor for its rules, so it comes before the quota of descriptors.
-//   3. Capabilities: after Landlock, which needs none with no_new_privs.
-//   4. Quotas need no privilege to lower.
-//   5. The filter last: it forbids the calls of all the steps before.
+//   3. Quotas need no privilege to lower.
+//   4. The filter last: it forbids the calls of all the steps before.
 int nx_lockdown_worker(uint32_t *protections, struct nx_error *err) {
     if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
         return nx_error_set(err, NX_E_IO, "no_new_privs is not in force");
     }
-    *protections |= NX_PROTECT_NO_NEW_PRIVS | restrict_files();
-    int status = drop_capabilities(err);
-    if (status == 0) {
-        *protections |= NX_PROTECT_NO_CAPABILITIES;
-        status = drop_quotas(err);
+    if (holds_capabilities()) {
+        return nx_error_set(err, NX_E_IO, "a capability is still held");
     }
+    *protections |= NX_PROTECT_NO_NEW_PRIVS | restrict_files();
+    int status = drop_quotas(err);
     if (status == 0) {
         status = nx_lockdown_seccomp(err);
     }

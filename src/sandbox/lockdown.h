@@ -26,9 +26,14 @@ enum {
 // Only while single-threaded.
 uint32_t nx_lockdown_namespaces(void);
 
-// Takes everything from the calling worker, for good, in an order that lockdown.c explains. The
-// descriptors it needs must be open. `*protections` gains what is in force.
-// Errors: NX_E_IO, if something required cannot be put in place: the worker must not run.
+// Gives up every capability for good, held or to be had. Of the zygote, so that nothing a worker
+// does or opens while it starts is privileged. After the namespaces: making them gives capabilities
+// within them. `*protections` gains NX_PROTECT_NO_CAPABILITIES. Errors: NX_E_IO.
+int nx_lockdown_capabilities(uint32_t *protections, struct nx_error *err);
+
+// Takes everything else from the calling worker, for good, in an order that lockdown.c explains.
+// The descriptors it needs must be open. `*protections` gains what is in force. Errors: NX_E_IO, if
+// something required cannot be put in place: the worker must not run.
 int nx_lockdown_worker(uint32_t *protections, struct nx_error *err);
 
 // lockdown_seccomp.c: installs the filter. 0, or NX_E_IO.

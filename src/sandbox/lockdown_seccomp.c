@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "sandbox/lockdown.h"
 #include "sandbox/pagescan.h"
@@ -46,8 +47,11 @@ static const struct rule rules[] = {
     {SCMP_SYS(mprotect), 1, {{2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0}}},
     {SCMP_SYS(munmap), 0, {{0}}},
     {SCMP_SYS(mremap), 0, {{0}}},
-    {SCMP_SYS(madvise), 0, {{0}}},
     {SCMP_SYS(brk), 0, {{0}}},
+    // Only what linear memory and the allocator ask for. Merging equal pages with those of other
+    // processes, for one, would tell by the time of a write what those hold.
+    {SCMP_SYS(madvise), 1, {{2, SCMP_CMP_EQ, MADV_DONTNEED, 0}}},
+    {SCMP_SYS(madvise), 1, {{2, SCMP_CMP_EQ, MADV_NOHUGEPAGE, 0}}},
     // Which pages of a slot are private: asked of our own page map, the one file that is open.
     {SCMP_SYS(ioctl), 1, {{1, SCMP_CMP_EQ, NX_PAGEMAP_SCAN, 0}}},
     {SCMP_SYS(pread64), 0, {{0}}},
@@ -59,9 +63,11 @@ static const struct rule rules[] = {
     {SCMP_SYS(rt_sigreturn), 0, {{0}}},
     {SCMP_SYS(rt_sigaction), 0, {{0}}},
     {SCMP_SYS(rt_sigprocmask), 0, {{0}}},
-    // Clocks, on machines where they are not read without a call; seeds of Math.random.
-    {SCMP_SYS(clock_gettime), 0, {{0}}},
-    {SCMP_SYS(gettimeofday), 0, {{0}}},
+    // Clocks, on machines where they are not read without a call. Other clock numbers hold a
+    // process's, and give how much processor time it has used, whosever it is.
+    {SCMP_SYS(clock_gettime), 1, {{0, SCMP_CMP_EQ, CLOCK_MONOTONIC, 0}}},
+    {SCMP_SYS(clock_gettime), 1, {{0, SCMP_CMP_EQ, CLOCK_REALTIME, 0}}},
+    // Seeds of Math.random.
     {SCMP_SYS(getrandom), 0, {{0}}},
 #if defined(__x86_64__)
     // The base of linear memory, on processors without an instruction for it.
@@ -76,7 +82,9 @@ static const struct rule rules[] = {
 int nx_lockdown_seccomp(struct nx_error *err) {
     scmp_filter_ctx filter = seccomp_init(NX_OTHERWISE);
     if (filter == NULL) {
-        return nx_error_set(err, NX_E_IO, "cannot make a seccomp filter");
+        // libseccomp first asks the system what it can do, and does not say why it got no answer.
+        return nx_error_set(err, NX_E_IO,
+                            "cannot make a seccomp filter: the system refuses seccomp(2)");
     }
     // A call from a foreign ABI must end the process like any other that is not listed, and a
     // binary tree keeps the few calls of the hot path from paying for the length of the list.
@@ -90,6 +98,7 @@ int nx_lockdown_seccomp(struct nx_error *err) {
     }
     if (status == 0) {
         status = seccomp_load(filter);
+        status = status == -ECANCELED ? -errno : status; // the system's answer, in place of "failed"
     }
     seccomp_release(filter);
     if (status != 0) {

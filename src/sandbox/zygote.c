@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // nexus-sandbox: the zygote. Builds the images once, then forks a worker for every SPAWN frame.
 //
-// It was exec'ed by the kernel with an empty environment and no descriptors but its channel and
-// stderr (checked below), so neither it nor any worker ever held a secret. It stays
+// It was exec'ed by the kernel with an empty environment and no descriptors but its channel, stderr
+// and /dev/null (seen to below), so neither it nor any worker ever held a secret. It stays
 // single-threaded, which is what makes forking without exec safe.
 #include <errno.h>
 #include <fcntl.h>
@@ -180,6 +180,16 @@ static void reap(int signal_number) {
 // What must hold before anything is built. The order is safe: no foreign code has run yet, and each
 // step only takes away.
 static int harden(struct nx_error *err) {
+    static const struct {
+        int option;
+        unsigned long value;
+        const char *name;
+    } settings[] = {
+        {PR_SET_PDEATHSIG, SIGKILL, "cannot make sure to end with nexus"},
+        {PR_SET_DUMPABLE, 0, "cannot hide from other processes (PR_SET_DUMPABLE)"},
+        {PR_SET_NO_NEW_PRIVS, 1, "cannot set no_new_privs"},
+        {PR_SET_THP_DISABLE, 1, "cannot do without huge pages"},
+    };
     const struct rlimit stack = {NX_WORKER_STACK_BYTES, NX_WORKER_STACK_BYTES};
     const struct rlimit no_core = {0, 0};
     const struct sigaction reaper = {.sa_handler = reap, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
@@ -188,11 +198,17 @@ static int harden(struct nx_error *err) {
                             "started with an environment: nexus starts this "
                             "program, people do not");
     }
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0 ||
-        setrlimit(RLIMIT_STACK, &stack) != 0 || setrlimit(RLIMIT_CORE, &no_core) != 0 ||
+    if (close_range(NX_WIRE_ZYGOTE_FD + 1, ~0U, 0) != 0) {
+        return nx_error_errno(err, "cannot close what was open");
+    }
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        if (prctl(settings[i].option, settings[i].value, 0, 0, 0) != 0) {
+            return nx_error_errno(err, "%s", settings[i].name);
+        }
+    }
+    if (setrlimit(RLIMIT_STACK, &stack) != 0 || setrlimit(RLIMIT_CORE, &no_core) != 0 ||
         sigaction(SIGCHLD, &reaper, NULL) != 0) {
-        return nx_error_errno(err, "cannot restrict the process");
+        return nx_error_errno(err, "cannot limit the stack and core dumps");
     }
     return 0;
 }
@@ -207,7 +223,7 @@ int main(void) {
         return fail(err.message);
     }
     protections |= nx_lockdown_namespaces();
-    if (build_images(&err) != 0) {
+    if (nx_lockdown_capabilities(&protections, &err) != 0 || build_images(&err) != 0) {
         return fail(err.message);
     }
     if (announce() != 0) {
