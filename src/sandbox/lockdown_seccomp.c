@@ -98,7 +98,8 @@ int nx_lockdown_seccomp(struct nx_error *err) {
     }
     if (status == 0) {
         status = seccomp_load(filter);
-        status = status == -ECANCELED ? -errno : status; // the system's answer, in place of "failed"
+        status =
+            status == -ECANCELED ? -errno : status; // the system's answer, in place of "failed"
     }
     seccomp_release(filter);
     if (status != 0) {
