@@ -255,13 +255,14 @@ void nx_turn_extend(struct nx_panel *panel) {
 }
 
 void nx_turn_break_chain(struct nx_panel *panel, const struct nx_trigger *t) {
-    struct nx_trigger *last;
-    while ((last = TAILQ_LAST(&panel->chained, nx_trigger_list)) && last != t) {
+    struct nx_trigger *last = TAILQ_LAST(&panel->chained, nx_trigger_list);
+    while (last && last != t) {
         TAILQ_REMOVE(&panel->chained, last, link);
         panel->chained_count--;
         nx_sandbox_cancel(last->execution);
         last->execution = NULL;
         nx_turn_enqueue(last, NX_TRIGGER_WAITING);
+        last = TAILQ_LAST(&panel->chained, nx_trigger_list);
     }
 }
 
