@@ -140,13 +140,13 @@ static void runtime_config(const struct nx_config *from, struct nx_runtime_confi
 // That a chain of tools was cut is the audit's business: somebody's tools set each other off.
 static void on_skipped(void *user, struct nx_panel *panel, const struct nx_skip *skip) {
     (void)user;
-    nx_log(
-        NX_LOG_WARN, skip->reason == NX_SKIP_TOO_DEEP ? "audit" : "execution", "tool not set off",
-        NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(panel)), NX_LOG_STR("handler", skip->tool),
-                      NX_LOG_STR("trigger", nx_trigger_kind_name(skip->kind)),
-                      NX_LOG_STR("reason", nx_skip_reason_name(skip->reason)),
-                      NX_LOG_INT("count", (int64_t)skip->count),
-                      NX_LOG_BOOL("audit", skip->reason == NX_SKIP_TOO_DEEP)));
+    nx_log(NX_LOG_WARN, skip->reason == NX_SKIP_DEPTH ? "audit" : "execution", "tool not set off",
+           NX_LOG_FIELDS(NX_LOG_STR("panelId", nx_panel_id(panel)),
+                         NX_LOG_STR("handler", skip->tool),
+                         NX_LOG_STR("trigger", nx_trigger_kind_name(skip->kind)),
+                         NX_LOG_STR("reason", nx_skip_reason_name(skip->reason)),
+                         NX_LOG_INT("count", (int64_t)skip->count),
+                         NX_LOG_BOOL("audit", skip->reason == NX_SKIP_DEPTH)));
 }
 
 // ---- Stopping

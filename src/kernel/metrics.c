@@ -185,6 +185,18 @@ static void put_denials(const struct nx_runtime_stats *stats, struct nx_buf *out
     }
 }
 
+// Runs that no call asked for.
+static void put_standing(const struct nx_runtime_stats *stats, struct nx_buf *out) {
+    static const char set_off[] = "nexus_set_off_total", skipped[] = "nexus_skipped_total";
+    nx_metrics_family(out, set_off, "counter", "Runs set off by something other than a call.");
+    for (int i = NX_TRIGGER_MANUAL + 1; i < NX_TRIGGER_KINDS; i++)
+        put(out, set_off, "trigger", nx_trigger_kind_name((enum nx_trigger_kind)i),
+            stats->set_off[i]);
+    nx_metrics_family(out, skipped, "counter", "Such runs that were skipped.");
+    for (int i = 0; i < NX_SKIP_REASONS; i++)
+        put(out, skipped, "reason", nx_skip_reason_name((enum nx_skip_reason)i), stats->skipped[i]);
+}
+
 static void put_compiling(const struct nx_metrics *m, const struct nx_runtime_stats *stats,
                           struct nx_buf *out) {
     nx_metrics_histogram(out, "nexus_compile_duration_seconds",
@@ -265,6 +277,7 @@ int nx_metrics_render(const struct nx_metrics *m, const struct nx_metrics_server
     put_executions(m, &stats, out);
     put_host_calls(&stats, out);
     put_denials(&stats, out);
+    put_standing(&stats, out);
     put_extensions(m, out);
     put_compiling(m, &stats, out);
     put_sandbox(&stats, out);

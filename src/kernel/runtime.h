@@ -223,13 +223,13 @@ struct nx_run_info {
 
 // Why a tool with a trigger of its own was not run although its time had come.
 enum nx_skip_reason {
-    NX_SKIP_BUSY,     // interval, cron: its previous run has not ended
-    NX_SKIP_LATE,     // interval, cron: the time went by unseen
-    NX_SKIP_FULL,     // too many such runs, or bytes of payloads, are waiting
-    NX_SKIP_TOO_DEEP, // event, state: NX_MAX_TRIGGER_DEPTH runs led to it, one by another
+    NX_SKIP_BUSY,  // interval, cron: its previous run has not ended
+    NX_SKIP_LATE,  // interval, cron: the time went by unseen
+    NX_SKIP_FULL,  // too many such runs, or bytes of payloads, are waiting
+    NX_SKIP_DEPTH, // event, state: NX_MAX_TRIGGER_DEPTH runs led to it, one by another
     NX_SKIP_REASONS,
 };
-// "busy", "late", "full", "too deep".
+// "busy", "late", "full", "depth".
 const char *nx_skip_reason_name(enum nx_skip_reason reason);
 
 struct nx_skip {

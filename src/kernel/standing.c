@@ -13,7 +13,7 @@ const char *nx_skip_reason_name(enum nx_skip_reason reason) {
         [NX_SKIP_BUSY] = "busy",
         [NX_SKIP_LATE] = "late",
         [NX_SKIP_FULL] = "full",
-        [NX_SKIP_TOO_DEEP] = "too deep",
+        [NX_SKIP_DEPTH] = "depth",
     };
     return names[reason];
 }
@@ -201,7 +201,7 @@ void nx_standing_run(struct nx_standing *s, struct nx_cause *cause) {
     if (rt->stopping || panel->phase != NX_PANEL_ACTIVE)
         return;
     if (cause->depth > NX_MAX_TRIGGER_DEPTH) {
-        nx_standing_skip(s, NX_SKIP_TOO_DEEP, 1);
+        nx_standing_skip(s, NX_SKIP_DEPTH, 1);
     } else if (by_time && s->last) {
         nx_standing_skip(s, NX_SKIP_BUSY, 1);
     } else if (joined(s, cause)) {

@@ -276,6 +276,31 @@ static void keys_and_signatures(void **state) {
     nx_auth_free(auth);
 }
 
+// The right signature with something after it, or with its end missing, is another signature.
+static void signatures_of_other_lengths(void **state) {
+    (void)state;
+    unsigned char mac[2 * NX_AUTH_MAC_BYTES] = {0};
+    struct nx_auth *auth = new_auth(NULL);
+    struct nx_auth_key *key = secret_key(SECRET);
+    struct nx_buf token;
+    nx_buf_init(&token, NX_MAX_TOKEN_BYTES);
+    nx_jose_encode(nx_span_str(HEADER), &token);
+    nx_buf_append_char(&token, '.');
+    nx_jose_encode(nx_span_str(CLAIMS), &token);
+    assert_int_equal(nx_auth_key_sign(key, nx_buf_span(&token), mac), 0);
+    nx_buf_append_char(&token, '.');
+    size_t before = token.len;
+    for (size_t len = 1; len <= sizeof mac; len++) {
+        token.len = before;
+        nx_jose_encode(nx_span_of(mac, len), &token);
+        if (len != NX_AUTH_MAC_BYTES)
+            token_refused(auth, nx_buf_span(&token), NX_E_INVALID);
+    }
+    nx_buf_free(&token);
+    nx_auth_key_free(key);
+    nx_auth_free(auth);
+}
+
 static void parts_and_encoding(void **state) {
     (void)state;
     struct nx_auth *auth = new_auth(NULL);
@@ -363,10 +388,15 @@ static void many_tokens(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_right_token),         cmocka_unit_test(the_token_of_the_rfc),
-        cmocka_unit_test(foreign_algorithms),    cmocka_unit_test(headers_that_change_the_meaning),
-        cmocka_unit_test(headers_that_are_none), cmocka_unit_test(keys_and_signatures),
-        cmocka_unit_test(parts_and_encoding),    cmocka_unit_test(sizes),
+        cmocka_unit_test(a_right_token),
+        cmocka_unit_test(the_token_of_the_rfc),
+        cmocka_unit_test(foreign_algorithms),
+        cmocka_unit_test(headers_that_change_the_meaning),
+        cmocka_unit_test(headers_that_are_none),
+        cmocka_unit_test(keys_and_signatures),
+        cmocka_unit_test(signatures_of_other_lengths),
+        cmocka_unit_test(parts_and_encoding),
+        cmocka_unit_test(sizes),
         cmocka_unit_test(many_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
