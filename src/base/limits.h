@@ -135,6 +135,9 @@
 #define NX_MAX_REDISPATCH              2
 // How long the sandbox may take to start, and to come back, before callers are told it is broken.
 #define NX_SANDBOX_START_TIMEOUT_MS    10000
+// How long the kernel waits for the launcher to start the zygote: a fork and an exec of a small
+// program. Nothing else is done meanwhile, so it is short.
+#define NX_LAUNCH_TIMEOUT_MS           2000
 // Waits before a sandbox process that died young is started again: doubled each time.
 #define NX_RESTART_MIN_MS              50
 #define NX_RESTART_MAX_MS              5000

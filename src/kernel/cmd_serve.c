@@ -21,11 +21,13 @@
 #include "kernel/http.h"
 #include "kernel/load.h"
 #include "kernel/runtime.h"
+#include "sandbox/launcher.h"
 
 struct serve {
     uv_loop_t loop;
     struct nx_config config;
     struct nx_access access;
+    struct nx_launcher *launcher;
     struct nx_runtime *runtime; // NULL when stopped
     struct nx_http *http;       // NULL when stopped
     struct nx_load *load;       // NULL when done
@@ -238,6 +240,7 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     const struct nx_observer observer = {.on_skipped = on_skipped};
     runtime_config(&s->config, &runtime);
     runtime.policy = s->access.policy;
+    runtime.sandbox.launcher = s->launcher;
     int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);
     if (rc == 0)
         rc = nx_ext_register_http(nx_runtime_extensions(s->runtime), &s->config.http, err);
@@ -326,6 +329,13 @@ int nx_cmd_serve(int argc, char **argv) {
     struct serve *s = calloc(1, sizeof *s);
     if (!s)
         return NX_EXIT_FAULT;
+    // Before anything is read that it should not know.
+    struct nx_error err = {0};
+    if (nx_launcher_start(&s->launcher, NULL, &err)) {
+        fprintf(stderr, "nexus serve: %s\n", err.message);
+        free(s);
+        return NX_EXIT_FAULT;
+    }
     code = load_config(&s->config, &s->access) ? NX_EXIT_USAGE : -1;
     if (code < 0 && panels_dir && access(panels_dir, R_OK | X_OK)) {
         fprintf(stderr, "nexus serve: --panels %s: %s\n", panels_dir, strerror(errno));
@@ -333,6 +343,7 @@ int nx_cmd_serve(int argc, char **argv) {
     }
     if (code < 0)
         code = run(s, panels_dir);
+    nx_launcher_stop(s->launcher);
     nx_access_close(&s->access);
     free(s);
     return code;

@@ -39,8 +39,13 @@
 struct nx_sandbox;
 struct nx_execution;
 
+struct nx_launcher;
+
 struct nx_sandbox_config {
-    const char *executable;      // nexus-sandbox; NULL: beside this executable or ../libexec/nexus
+    // What starts nexus-sandbox (launcher.h); borrowed until the pool is gone. NULL: one of the
+    // pool's own.
+    struct nx_launcher *launcher;
+    const char *executable;      // for a launcher of the pool's own, see there
     uint32_t workers;            // 1..NX_MAX_WORKERS
     uint32_t max_instances;      // executing + suspended, over all workers
     uint32_t memory_limit_bytes; // linear memory per instance

@@ -2,10 +2,7 @@
 // The pool's life: start, stop, figures.
 #include "sandbox/pool.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -18,32 +15,6 @@ uint32_t nx_pool_backoff(uint32_t last_ms, uint64_t lifetime_ns) {
     }
     const uint32_t next = last_ms == 0 ? NX_RESTART_MIN_MS : 2 * last_ms;
     return next < NX_RESTART_MAX_MS ? next : NX_RESTART_MAX_MS;
-}
-
-// ---- finding the program
-// -----------------------------------------------------------------------------
-
-// Beside this program (a build folder), or in its prefix's libexec (installed).
-static char *find_executable(void) {
-    static const char *const places[] = {"nexus-sandbox", "../libexec/nexus/nexus-sandbox"};
-    char self[PATH_MAX], path[2 * PATH_MAX];
-    const ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (len <= 0) {
-        return NULL;
-    }
-    self[len] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash == NULL) {
-        return NULL;
-    }
-    slash[1] = '\0';
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        snprintf(path, sizeof(path), "%s%s", self, places[i]);
-        if (access(path, X_OK) == 0) {
-            return strdup(path);
-        }
-    }
-    return NULL;
 }
 
 // ---- start
@@ -91,14 +62,14 @@ static struct nx_sandbox *new_pool(uv_loop_t *loop, const struct nx_sandbox_conf
     }
     pool->loop = loop;
     pool->config = *config;
-    pool->executable = config->executable != NULL ? strdup(config->executable) : find_executable();
-    pool->zygote.channel = -1;
+    pool->launcher = config->launcher;
+    pool->zygote.channel = pool->zygote.pidfd = -1;
     TAILQ_INIT(&pool->waiting);
     for (uint32_t i = 0; i < config->workers; i++) {
         init_peer(pool, i);
     }
-    if (pool->executable == NULL) {
-        nx_error_set(err, NX_E_IO, "nexus-sandbox is neither beside nexus nor in libexec/nexus");
+    pool->owns_launcher = pool->launcher == NULL;
+    if (pool->owns_launcher && nx_launcher_start(&pool->launcher, config->executable, err) != 0) {
         free(pool->peers);
         free(pool);
         return NULL;
@@ -152,7 +123,9 @@ void nx_pool_handle_closed(struct nx_sandbox *pool) {
     }
     nx_segment_scratch_free(&pool->scratch);
     free(pool->peers);
-    free(pool->executable);
+    if (pool->owns_launcher) {
+        nx_launcher_stop(pool->launcher);
+    }
     free(pool);
     on_stopped(user);
 }

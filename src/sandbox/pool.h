@@ -3,6 +3,7 @@
 //
 //   code.c        handles of compiled handlers
 //   pool.c        start, stop, figures
+//   launcher.c    the process that starts it (launcher_child.c: what that does)
 //   zygote_link.c the zygote process and its channel: asks for workers, gets their pidfds
 //   peer.c        one worker as the kernel sees it: its channel, frames in and out, its end
 //   dispatch.c    which job goes to which worker, and when; warm code; the watchdog
@@ -20,6 +21,7 @@
 
 #include "base/limits.h"
 #include "sandbox/client.h"
+#include "sandbox/launcher.h"
 #include "sandbox/wire.h"
 
 struct nx_peer;
@@ -123,7 +125,7 @@ struct nx_peer {
 struct nx_zygote_link {
     int channel;
     uv_poll_t *poll;
-    uv_process_t *process; // NULL: none
+    int pidfd; // -1: none
     pid_t pid;
     bool ready;
     struct nx_peer *spawning; // workers are asked for one at a time
@@ -146,8 +148,9 @@ struct nx_segment_scratch {
 
 struct nx_sandbox {
     uv_loop_t *loop;
-    struct nx_sandbox_config config; // executable is owned
-    char *executable;
+    struct nx_sandbox_config config;
+    struct nx_launcher *launcher;
+    bool owns_launcher;
     struct nx_zygote_link zygote;
     struct nx_peer *peers;
     struct nx_job_queue waiting;

@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -20,10 +22,49 @@ static void on_poll_closed(uv_handle_t *handle) {
     nx_pool_handle_closed(pool);
 }
 
-static void on_process_closed(uv_handle_t *handle) {
-    struct nx_sandbox *pool = handle->data;
-    free(handle);
+// ---- its end
+// ------------------------------------------------------------------------------------------
+
+// A zygote that was killed or died, until it can be reaped.
+struct reaper {
+    uv_poll_t poll; // of its pidfd, which becomes readable when it has ended
+    struct nx_sandbox *pool;
+    int pidfd;
+};
+
+static void on_reaper_closed(uv_handle_t *handle) {
+    struct reaper *reaper = handle->data;
+    struct nx_sandbox *pool = reaper->pool;
+    nx_fd_close(&reaper->pidfd);
+    free(reaper);
     nx_pool_handle_closed(pool);
+}
+
+static void on_ended(uv_poll_t *poll, int status, int events) {
+    struct reaper *reaper = poll->data;
+    siginfo_t info;
+    (void)status;
+    (void)events;
+    (void)waitid(P_PIDFD, (id_t)reaper->pidfd, &info, WEXITED | WNOHANG);
+    uv_close((uv_handle_t *)poll, on_reaper_closed);
+}
+
+// Kills the process and reaps it when the loop hears that it has ended.
+static void reap(struct nx_sandbox *pool, int pidfd) {
+    struct reaper *reaper = calloc(1, sizeof(*reaper));
+    siginfo_t info;
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    if (reaper == NULL || uv_poll_init(pool->loop, &reaper->poll, pidfd) != 0) {
+        free(reaper);
+        (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
+        nx_fd_close(&pidfd);
+        return;
+    }
+    reaper->pool = pool;
+    reaper->pidfd = pidfd;
+    reaper->poll.data = reaper;
+    pool->open_handles++;
+    (void)uv_poll_start(&reaper->poll, UV_READABLE, on_ended);
 }
 
 // Forgets the zygote. Its workers follow it into death by themselves, each noticed at its channel.
@@ -34,9 +75,9 @@ static void lose(struct nx_sandbox *pool) {
         link->poll = NULL;
     }
     nx_fd_close(&link->channel);
-    if (link->process != NULL) {
-        uv_process_kill(link->process, SIGKILL); // its exit callback closes the handle
-        link->process = NULL;
+    if (link->pidfd >= 0) {
+        reap(pool, link->pidfd);
+        link->pidfd = -1;
     }
     if (link->spawning != NULL) {
         nx_fd_close(&link->spawning->channel);
@@ -52,17 +93,6 @@ static void lose(struct nx_sandbox *pool) {
     link->restart_delay_ms = nx_pool_backoff(link->restart_delay_ms, now - link->started_ns);
     link->restart_at_ns = now + (uint64_t)link->restart_delay_ms * 1000000;
     nx_dispatch_later(pool);
-}
-
-static void on_exit_status(uv_process_t *process, int64_t status, int signal_number) {
-    struct nx_sandbox *pool = process->data;
-    (void)status;
-    (void)signal_number;
-    if (pool->zygote.process == process) {
-        pool->zygote.process = NULL;
-        lose(pool);
-    }
-    uv_close((uv_handle_t *)process, on_process_closed);
 }
 
 // ---- frames from the zygote
@@ -167,46 +197,6 @@ static int send_config(struct nx_sandbox *pool) {
     return status;
 }
 
-// Runs the program with an empty environment and no descriptor but stderr and its channel.
-static int execute(struct nx_sandbox *pool, int channel, struct nx_error *err) {
-    static char name[] = "nexus-sandbox";
-    char *args[] = {name, NULL}, *environment[] = {NULL};
-    uv_stdio_container_t stdio[NX_WIRE_ZYGOTE_FD + 1] = {
-        {.flags = UV_IGNORE},
-        {.flags = UV_IGNORE},
-        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
-        {.flags = UV_INHERIT_FD, .data.fd = channel},
-    };
-    const uv_process_options_t options = {
-        .exit_cb = on_exit_status,
-        .file = pool->executable,
-        .args = args,
-        .env = environment,
-        .stdio_count = NX_WIRE_ZYGOTE_FD + 1,
-        .stdio = stdio,
-    };
-    uv_process_t *process = calloc(1, sizeof(*process));
-    if (process == NULL) {
-        return nx_error_set(err, NX_E_NOMEM, "out of memory");
-    }
-    process->data = pool;
-    // Ours are close-on-exec; what the process inherited from whoever started it may not be.
-    if (close_range(NX_WIRE_ZYGOTE_FD, ~0u, CLOSE_RANGE_CLOEXEC) != 0) {
-        free(process);
-        return nx_error_errno(err, "cannot keep descriptors from the sandbox");
-    }
-    const int status = uv_spawn(pool->loop, process, &options);
-    pool->open_handles++;
-    if (status != 0) {
-        uv_close((uv_handle_t *)process, on_process_closed);
-        return nx_error_set(err, NX_E_IO, "cannot start %s: %s", pool->executable,
-                            uv_strerror(status));
-    }
-    pool->zygote.process = process;
-    pool->zygote.pid = process->pid;
-    return 0;
-}
-
 static int watch(struct nx_sandbox *pool, struct nx_error *err) {
     uv_poll_t *poll = calloc(1, sizeof(*poll));
     if (poll == NULL || uv_poll_init(pool->loop, poll, pool->zygote.channel) != 0) {
@@ -225,6 +215,7 @@ int nx_zygote_start(struct nx_sandbox *pool, struct nx_error *err) {
     struct nx_zygote_link *link = &pool->zygote;
     int ends[2];
     *link = (struct nx_zygote_link){.channel = -1,
+                                    .pidfd = -1,
                                     .started_ns = nx_clock_monotonic_ns(),
                                     .restart_delay_ms = link->restart_delay_ms};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
@@ -232,14 +223,15 @@ int nx_zygote_start(struct nx_sandbox *pool, struct nx_error *err) {
     }
     link->channel = ends[0];
     NX_CLEANUP_FD int theirs = ends[1];
-    int status = fcntl(link->channel, F_SETFL, O_NONBLOCK) == 0 ? execute(pool, theirs, err)
-                                                                : nx_error_errno(err, "fcntl");
+    int status = fcntl(link->channel, F_SETFL, O_NONBLOCK) == 0
+                     ? nx_launcher_run(pool->launcher, theirs, &link->pid, &link->pidfd, err)
+                     : nx_error_errno(err, "fcntl");
     if (status == 0) {
         status = watch(pool, err);
     }
     if (status == 0 && send_config(pool) != 0) {
         status = nx_error_set(err, NX_E_IO, "cannot start %s: it ended before it was ready",
-                              pool->executable);
+                              nx_launcher_executable(pool->launcher));
     }
     if (status != 0) {
         lose(pool);
@@ -266,13 +258,15 @@ int nx_zygote_wait(struct nx_sandbox *pool, uint64_t deadline_ns, struct nx_erro
             continue;
         }
         if (got <= 0) {
-            return nx_error_set(err, NX_E_IO, "%s was not ready within %d ms", pool->executable,
+            return nx_error_set(err, NX_E_IO, "%s was not ready within %d ms",
+                                nx_launcher_executable(pool->launcher),
                                 NX_SANDBOX_START_TIMEOUT_MS);
         }
         if (read_frame(pool) != 0) {
             const char *why = pool->zygote.error.code != 0 ? pool->zygote.error.message
                                                            : "it ended before it was ready";
-            return nx_error_set(err, NX_E_IO, "cannot start %s: %s", pool->executable, why);
+            return nx_error_set(err, NX_E_IO, "cannot start %s: %s",
+                                nx_launcher_executable(pool->launcher), why);
         }
     }
     return 0;
