@@ -131,3 +131,16 @@ def request_codes():
 
 def finding_codes():
     return set(re.findall(r'#define NX_DIAG_\w+\s+"(\w+)"', text_of("src/nxml/diag.h"))) | {"COMPILATION_ERROR"}
+
+
+def test_cases():
+    """Names of the tests' cases: Python's functions, C's functions, hostile handlers."""
+    names = set()
+    for path in pathlib.Path(ROOT, "tests").rglob("*"):
+        if path.suffix == ".py":
+            names |= set(re.findall(r"^def (test_\w+)", path.read_text(), re.M))
+        elif path.suffix == ".c":
+            names |= set(re.findall(r"^static void (\w+)\(void \*\*", path.read_text(), re.M))
+        elif path.suffix == ".js":
+            names.add(path.stem)
+    return names

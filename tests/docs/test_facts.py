@@ -149,3 +149,29 @@ def test_constants():
     found = sources.constants("#define NX_A 3 // three\n#define NX_B (NX_A * 2u)\n#define NX_C ((size_t)8 * 1024)\n"
                               "#define NX_D \"text\"\n#define NX_E (1 << 4)\n")
     assert found == {"NX_A": 3, "NX_B": 6, "NX_C": 8192, "NX_E": 16}
+
+
+# ---- The catalogue of attacks --------------------------------------------------------------------------
+
+THREATS = sources.text_of("docs/threats.md")
+
+
+def without_tests(text):
+    """The rows whose last cell names no test: a file or folder of tests/, or the name of a case."""
+    cases = sources.test_cases()
+    for row in rows(text):
+        if row[-1] == "tests":
+            continue
+        named = re.findall(r"`([^`]+)`", row[-1])
+        if not named or not all(name in cases or (sources.ROOT / name).exists() for name in named):
+            yield row[0]
+
+
+def test_every_attack_has_a_test():
+    assert len(rows(THREATS)) > 60
+    assert not list(without_tests(THREATS))
+
+
+def test_an_attack_without_a_test_is_found():
+    table = "| attack | outcome | tests |\n|---|---|---|\n| a | b | c |\n| d | e | `test_matrix` |\n| f | g | `nx_gone` |\n"
+    assert list(without_tests(table)) == ["a", "f"]
