@@ -2,10 +2,10 @@
 # The few commands one types. Each is a thin name for a script under scripts/, which also works on
 # its own; the build itself is CMake's (CMakePresets.json: release, asan, dev, clang).
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test lint bench clean
+.PHONY: help deps build run test lint bench manifests-check clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 deps: ## Install what the targets below need, from Debian packages (root or sudo)
 	@scripts/install-deps.sh all
@@ -25,6 +25,11 @@ lint: ## Check format and static analysis, and build with gcc and clang, warning
 
 bench: ## Measure speed and memory
 	@scripts/bench.sh
+
+manifests-check: ## Hold the Kubernetes manifests against what makes them hardened, item by item
+	@scripts/install-deps.sh test
+	@scripts/deploy-tools.sh
+	@scripts/check-manifests.py deploy/k8s/overlays/*
 
 clean: ## Remove build/
 	@rm -rf build

@@ -27,7 +27,10 @@ group_packages() {
         ;;
     test)
         printf '%s\n' python3-pytest python3-requests python3-websockets python3-jwt \
-            python3-cryptography curl mandoc "libclang-rt-$2-dev"
+            python3-cryptography curl mandoc "libclang-rt-$2-dev" \
+            python3-yaml python3-jsonschema python3-seccomp systemd
+        # Node.js as it comes, from wherever: Debian's npm does not go with another's Node.js.
+        command -v npm >/dev/null || printf '%s\n' nodejs npm
         ;;
     lint) printf '%s\n' clang-format clang-tidy cppcheck shellcheck ;;
     bench) printf '%s\n' wrk python3-requests ;;
