@@ -2,7 +2,7 @@
 # first: the modules the tests use are Debian packages, which a python3 earlier in PATH may not see.
 set(NX_PYTHON /usr/bin/python3)
 foreach(candidate /usr/bin/python3 python3)
-  execute_process(COMMAND ${candidate} -c "import pytest, requests, websockets, jwt, cryptography, yaml"
+  execute_process(COMMAND ${candidate} -c "import pytest, requests, websockets, jwt, cryptography, yaml, jsonschema"
     RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
   if(status EQUAL 0)
     set(NX_PYTHON ${candidate})

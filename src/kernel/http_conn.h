@@ -8,7 +8,7 @@
 //   http_dispatch.c  whether a request is admitted, and who answers it
 //   http_auth.c      whose request it is, and whether that is enough
 //   http_panels.c    the handlers of /panels…; http_create.c, http_trigger.c, http_health.c,
-//                    http_metrics.c theirs
+//                    http_metrics.c, http_openapi.c theirs
 //   http_replay.c    triggers with an Idempotency-Key
 //   http_parse.c, http_route.c   pure functions over bytes
 //
@@ -244,7 +244,7 @@ void nx_http_dispatch(const struct nx_http_request *request);
 typedef void nx_http_handler_fn(const struct nx_http_request *request);
 nx_http_handler_fn nx_http_create_panel, nx_http_list_panels, nx_http_get_panel,
     nx_http_delete_panel, nx_http_get_state, nx_http_trigger, nx_http_ws_ticket, nx_http_health,
-    nx_http_metrics, nx_http_ready;
+    nx_http_metrics, nx_http_openapi, nx_http_ready;
 
 // The panel of the request's path; NULL after answering 404.
 struct nx_panel *nx_http_find_panel(const struct nx_http_request *request);

@@ -18,6 +18,7 @@ static nx_http_handler_fn *const handlers[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] 
     [NX_ROUTE_WS] = {[NX_HTTP_GET] = nx_http_upgrade},
     [NX_ROUTE_TICKET] = {[NX_HTTP_POST] = nx_http_ws_ticket},
     [NX_ROUTE_METRICS] = {[NX_HTTP_GET] = nx_http_metrics, [NX_HTTP_HEAD] = nx_http_metrics},
+    [NX_ROUTE_OPENAPI] = {[NX_HTTP_GET] = nx_http_openapi, [NX_HTTP_HEAD] = nx_http_openapi},
     [NX_ROUTE_HEALTH] = {[NX_HTTP_GET] = nx_http_health, [NX_HTTP_HEAD] = nx_http_health},
     [NX_ROUTE_READY] = {[NX_HTTP_GET] = nx_http_ready, [NX_HTTP_HEAD] = nx_http_ready},
 };
@@ -108,7 +109,7 @@ void nx_http_dispatch(const struct nx_http_request *request) {
         nx_http_fail(request->conn, 503, "UNAVAILABLE", "the server is stopping");
         return;
     }
-    if (request->match->route < NX_ROUTE_METRICS)
+    if (request->match->route < NX_ROUTE_OPENAPI)
         nx_http_audit_allowed(request->conn, "request allowed", request->match->panel_id);
     handlers[request->match->route][request->head->method](request);
 }

@@ -18,6 +18,7 @@ enum nx_http_route {
     NX_ROUTE_TRIGGER, // /panels/{id}/trigger/{tool}
     NX_ROUTE_WS,      // /panels/{id}/ws
     NX_ROUTE_TICKET,  // /panels/{id}/ws-ticket
+    NX_ROUTE_OPENAPI, // /openapi.yaml
     NX_ROUTE_METRICS, // /metrics
     NX_ROUTE_HEALTH,  // /health
     NX_ROUTE_READY,   // /ready

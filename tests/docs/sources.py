@@ -111,6 +111,12 @@ def routes():
     return found
 
 
+def allow_headers():
+    """pattern -> all methods that the route answers to, of http_route.c."""
+    table = re.search(r"routes\[NX_ROUTE_COUNT\] = \{\n(.*?)\n\};", text_of("src/kernel/http_route.c"), re.S)[1]
+    return {pattern: set(allow.split(", ")) for allow, pattern in re.findall(r'"([A-Z, ]+)",\s*"([^"]*)"', table)}
+
+
 def result_codes():
     table = re.search(r"#define NX_RESULT_CODES\(X\)(.*?)\n\n", text_of("src/base/result_code.h"), re.S)[1]
     return set(re.findall(r"X\((\w+)\)", table))

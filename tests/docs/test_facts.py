@@ -4,10 +4,12 @@ import re
 
 import pytest
 import sources
+import yaml
 
 OPERATING = sources.text_of("docs/operating.md")
 API = sources.text_of("docs/api.md")
 NXML = sources.text_of("docs/nxml.md")
+OPENAPI = yaml.safe_load(sources.text_of("docs/openapi.yaml"))
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kb": 1024, "mb": 1024**2,
          "ms": 1, "s": 1000, "min": 60000, "h": 3600000}
 QUANTITY = re.compile(r"(?<![\w/.])(\d[\d,]*)(?: ?(KiB|MiB|GiB|kb|mb|ms|s|min|h)\b)?(?![\w/])")
@@ -114,6 +116,28 @@ def test_routes():
             documented.setdefault(match[2], set()).add(match[1])
     implemented = {pattern: methods for pattern, methods in sources.routes().items() if methods}
     assert documented == implemented
+
+
+def openapi_operations():
+    """pattern -> methods, of docs/openapi.yaml."""
+    return {path: {key.upper() for key in item if key != "parameters"} for path, item in OPENAPI["paths"].items()}
+
+
+def test_openapi_has_every_route_and_no_other():
+    implemented = {pattern: methods for pattern, methods in sources.routes().items() if methods}
+    documented = openapi_operations()
+    assert {path: methods - {"HEAD", "OPTIONS"} for path, methods in documented.items()} == implemented
+    allowed = sources.allow_headers()
+    assert documented == {path: allowed[path] for path in implemented}
+
+
+def test_openapi_names_what_the_sources_name():
+    schemas = OPENAPI["components"]["schemas"]
+    assert set(schemas["ResultCode"]["enum"]) == sources.result_codes()
+    assert set(schemas["Metrics"]["properties"]["hostCalls"]["properties"]) == sources.host_calls()
+    error = schemas["Error"]["properties"]["error"]["properties"]
+    assert set(error["code"]["enum"]) == codes_in_tables(section(API, "Errors of requests"))
+    assert f'VERSION {OPENAPI["info"]["version"]} ' in sources.text_of("CMakeLists.txt")
 
 
 def codes_in_tables(text):

@@ -34,6 +34,7 @@ static void known_targets(void **state) {
         {"/%70anels/a", NX_ROUTE_PANEL, "a", "", ""},
         {"/health", NX_ROUTE_HEALTH, "", "", ""},
         {"/ready?x", NX_ROUTE_READY, "", "", "x"},
+        {"/openapi.yaml", NX_ROUTE_OPENAPI, "", "", ""},
         {"http://evil.example:99/panels/a", NX_ROUTE_PANEL, "a", "", ""},
         {"https://h/health", NX_ROUTE_HEALTH, "", "", ""},
         {"*", NX_ROUTE_ANY, "", "", ""},
