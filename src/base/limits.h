@@ -178,6 +178,28 @@
 // Bytecode kept in memory.
 #define NX_DEFAULT_MAX_CACHE_MB        64
 #define NX_MAX_CACHE_MB                4096
+// The disk cache reckons with whole blocks: small files take one each.
+#define NX_CACHE_BLOCK_BYTES           4096
+// Files it keeps, and directory entries one sweep looks at: bounds what a sweep costs in memory (88
+// bytes a file) and time.
+#define NX_MAX_CACHE_FILES             65536
+#define NX_MAX_CACHE_SCAN              (4 * NX_MAX_CACHE_FILES)
+// A file still unfinished after this long was left behind by a process that died over it.
+#define NX_CACHE_TEMP_AGE_MS           600000
+// Reads on their way, and files waiting to be written; beyond, the compiler is asked at once, and
+// bytecode is not kept on disk. Reads under way at once leave libuv's pool (4 threads) room.
+#define NX_MAX_CACHE_READS             512
+#define NX_MAX_CACHE_READS_AT_ONCE     2
+#define NX_MAX_CACHE_WRITES            4096
+#define NX_MAX_CACHE_WRITE_BYTES       ((size_t)64 * 1024 * 1024)
+// A disk that has not answered by then is slower than any compilation: go on without it.
+#define NX_CACHE_PATIENCE_MS           2000
+// Writes wait until nothing was read for so long: both want the directory, and somebody waits for
+// what is read. Once half of what may wait does, they go on regardless.
+#define NX_CACHE_QUIET_MS              20
+// How long a disk that failed is left alone, and how long a stop waits for what is to be written.
+#define NX_CACHE_RETRY_MS              30000
+#define NX_CACHE_FLUSH_MS              1000
 // How long a stop waits for executions in flight unless told otherwise.
 #define NX_DEFAULT_DRAIN_MS            10000
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/access.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -47,7 +48,15 @@ int nx_access_secret_key(struct nx_auth_key **out, const struct nx_config *confi
     return err.code ? NX_E_INVALID : 0;
 }
 
-static int open_auth(struct nx_auth **out, const struct nx_config *config,
+// The purpose holds what no signed part of a token can (spaces), so that even a mix-up of the two
+// uses of the secret would be none.
+static int derive_seal(struct nx_cache_seal *out, const struct nx_auth_key *key) {
+    *out = (struct nx_cache_seal){.keyed = nx_auth_key_alg(key) == NX_AUTH_HS256};
+    static_assert(sizeof out->key == NX_AUTH_DERIVED_BYTES, "one is the other");
+    return out->keyed ? nx_auth_key_derive(key, "nexus bytecode cache, version 1", out->key) : 0;
+}
+
+static int open_auth(struct nx_access *out, const struct nx_config *config,
                      struct nx_buf *problems) {
     const struct nx_claim_rules rules = {config->jwt_issuer, config->jwt_audience,
                                          config->workspace_id};
@@ -56,7 +65,9 @@ static int open_auth(struct nx_auth **out, const struct nx_config *config,
                  ? nx_access_secret_key(&key, config, problems)
                  : key_from_file(&key, config->jwt_alg, "JWT_PUBLIC_KEY_FILE",
                                  config->jwt_public_key_file, problems);
-    if (rc == 0 && nx_auth_new(out, key, &rules, NULL)) {
+    // Before the key is handed over.
+    int derived = rc ? 0 : derive_seal(&out->cache_seal, key);
+    if (rc == 0 && (nx_auth_new(&out->auth, key, &rules, NULL) || derived)) {
         nx_buf_append_str(problems, "AUTH_ENABLED: out of memory\n");
         rc = NX_E_INVALID;
     }
@@ -80,7 +91,7 @@ int nx_access_open(struct nx_access *out, const struct nx_config *config, struct
     // What the settings themselves lack is among the problems already.
     bool has_key = config->jwt_alg == NX_AUTH_HS256 ? config->jwt_secret || config->jwt_secret_file
                                                     : config->jwt_public_key_file != NULL;
-    if (config->auth_enabled && has_key && open_auth(&out->auth, config, problems))
+    if (config->auth_enabled && has_key && open_auth(out, config, problems))
         rc = NX_E_INVALID;
     if (config->policy_file && nx_policy_load(&out->policy, config->policy_file, problems))
         rc = NX_E_INVALID;
@@ -98,5 +109,6 @@ void nx_access_close(struct nx_access *access) {
     nx_auth_free(access->auth);
     nx_policy_free(access->policy);
     nx_origins_free(access->origins);
+    OPENSSL_cleanse(&access->cache_seal, sizeof access->cache_seal);
     *access = (struct nx_access){0};
 }

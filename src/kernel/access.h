@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "kernel/auth.h"
+#include "kernel/cache_entry.h"
 #include "kernel/config.h"
 #include "kernel/origins.h"
 #include "kernel/policy.h"
@@ -13,6 +14,8 @@ struct nx_access {
     struct nx_auth *auth;       // NULL: no authentication, everybody may do everything
     struct nx_policy *policy;   // NULL: none, panels get what they declare
     struct nx_origins *origins; // NULL: no origin but the server's own
+    // What the cache on disk is tagged with: a key where there is a secret.
+    struct nx_cache_seal cache_seal;
 };
 
 // Opens all that the settings name, reading key, secret and policy files. Everything that is wrong

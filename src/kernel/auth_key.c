@@ -3,12 +3,15 @@
 // takes one from a token, so none can be confused for another.
 #include "kernel/auth_key.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +194,27 @@ int nx_auth_key_sign(const struct nx_auth_key *key, struct nx_span data,
     const unsigned char *done = HMAC(EVP_sha256(), key->secret, (int)key->secret_len,
                                      (const unsigned char *)data.data, data.len, mac, &len);
     return done && len == NX_AUTH_MAC_BYTES ? 0 : NX_E_NOMEM;
+}
+
+int nx_auth_key_derive(const struct nx_auth_key *key, const char *purpose,
+                       unsigned char out[NX_AUTH_DERIVED_BYTES]) {
+    if (key->alg != NX_AUTH_HS256)
+        return NX_E_INVALID;
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+    // OpenSSL's parameters are not const where it only reads.
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key->secret, key->secret_len),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)purpose,
+                                          strlen(purpose)),
+        OSSL_PARAM_construct_end(),
+    };
+    bool ok = ctx && EVP_KDF_derive(ctx, out, NX_AUTH_DERIVED_BYTES, params) == 1;
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    ERR_clear_error();
+    return ok ? 0 : NX_E_NOMEM;
 }
 
 static bool verify_mac(const struct nx_auth_key *key, struct nx_span data,

@@ -9,7 +9,7 @@
 #include "base/span.h"
 
 enum nx_auth_alg { NX_AUTH_HS256, NX_AUTH_RS256, NX_AUTH_ES256, NX_AUTH_EDDSA, NX_AUTH_ALGS };
-enum { NX_AUTH_MAC_BYTES = 32 };
+enum { NX_AUTH_MAC_BYTES = 32, NX_AUTH_DERIVED_BYTES = 32 };
 
 struct nx_auth_key;
 
@@ -41,5 +41,11 @@ bool nx_auth_key_verify(const struct nx_auth_key *key, struct nx_span data,
 // Signs with an HS256 key. Errors: NX_E_INVALID (a public key), NX_E_NOMEM.
 int nx_auth_key_sign(const struct nx_auth_key *key, struct nx_span data,
                      unsigned char mac[NX_AUTH_MAC_BYTES]);
+
+// A key for another purpose, from the secret of an HS256 key: HKDF-SHA-256 (RFC 5869) without salt,
+// `purpose` as info. Whoever learns it learns nothing of the secret, nor of what the secret signs.
+// Errors: NX_E_INVALID (a public key: there is no secret), NX_E_NOMEM.
+int nx_auth_key_derive(const struct nx_auth_key *key, const char *purpose,
+                       unsigned char out[NX_AUTH_DERIVED_BYTES]);
 
 #endif

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compile cache: a hash of entries with a least-recently-used list, and a hash of compilations
-// under way ("flights") with those who wait for each.
+// The compile cache: a hash of entries with a least-recently-used list, and a hash of answers under
+// way ("flights") with those who wait for each. A flight asks the second tier first, if there is
+// one, and then has the source compiled.
 #include "kernel/cache.h"
 
 #include <openssl/evp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,9 +36,14 @@ struct flight {
     bool unhashed;
     struct nx_cache *cache;
     uint8_t id[NX_CODE_ID_BYTES];
-    enum nx_compile_kind kind;
+    struct nx_cache_source source; // its text is in `text`, or gone once the sandbox has it
     struct nx_cache_wait_list waits;
+    uint32_t asked; // how often it was waited for
+    struct nx_cache_load load;
+    TAILQ_ENTRY(flight) stalled; // the tier did not have it, and too many compilations wait
+    char text[];                 // of the source, while the tier is asked
 };
+TAILQ_HEAD(flight_list, flight);
 
 struct nx_cache {
     struct nx_sandbox *sandbox;
@@ -47,6 +54,8 @@ struct nx_cache {
     struct entry *by_id;
     struct entry_list recent; // most recently used first
     struct flight *flights;
+    struct flight_list stalled;
+    uint32_t compiling; // flights that the sandbox has
     uint64_t hits, misses;
 };
 
@@ -63,6 +72,7 @@ int nx_cache_new(struct nx_cache **out, struct nx_sandbox *sandbox, size_t max_b
     cache->on_compiled = on_compiled;
     cache->user = user;
     TAILQ_INIT(&cache->recent);
+    TAILQ_INIT(&cache->stalled);
     *out = cache;
     return 0;
 }
@@ -87,6 +97,8 @@ void nx_cache_free(struct nx_cache *cache) {
         drop_entry(cache, TAILQ_FIRST(&cache->recent));
     struct flight *flight, *next;
     HASH_ITER(hh, cache->flights, flight, next) {
+        if (cache->tier)
+            cache->tier->forget(cache->tier->user, &flight->load);
         HASH_DEL(cache->flights, flight); // NOLINT(clang-analyzer-unix.Malloc)
         free(flight);
     }
@@ -140,20 +152,6 @@ static void keep(struct nx_cache *cache, const uint8_t *id, struct nx_code *code
     cache->bytes += bytes;
 }
 
-static struct nx_code *load_from_tier(struct nx_cache *cache, const uint8_t *id) {
-    if (!cache->tier)
-        return NULL;
-    struct nx_code *code = NULL;
-    struct nx_buf bytecode;
-    nx_buf_init(&bytecode, NX_MAX_BYTECODE_BYTES);
-    if (cache->tier->load(cache->tier->user, id, &bytecode) && !bytecode.failed && bytecode.len)
-        code = nx_code_new(id, nx_buf_span(&bytecode));
-    nx_buf_free(&bytecode);
-    if (code)
-        keep(cache, id, code);
-    return code;
-}
-
 bool nx_cache_lookup(struct nx_cache *cache, const uint8_t id[NX_CODE_ID_BYTES],
                      struct nx_code **code) {
     struct entry *entry = find_entry(cache, id);
@@ -166,13 +164,11 @@ bool nx_cache_lookup(struct nx_cache *cache, const uint8_t id[NX_CODE_ID_BYTES],
         cache->hits++;
         return true;
     }
-    *code = load_from_tier(cache, id);
-    if (*code)
-        cache->hits++;
-    else
-        cache->misses++;
-    return *code != NULL;
+    *code = NULL;
+    return false;
 }
+
+// ---- Flights ------------------------------------------------------------------------------------
 
 static void deliver(struct flight *flight, const struct nx_compiled *compiled) {
     struct nx_cache_wait *wait;
@@ -184,12 +180,26 @@ static void deliver(struct flight *flight, const struct nx_compiled *compiled) {
     }
 }
 
+// Tells everybody, and is gone.
+static void land(struct flight *flight, const struct nx_compiled *compiled) {
+    HASH_DEL(flight->cache->flights, flight);
+    *(compiled->cached ? &flight->cache->hits : &flight->cache->misses) += flight->asked;
+    deliver(flight, compiled);
+    free(flight);
+}
+
+static void retry_stalled(struct nx_cache *cache);
+
 static void on_compile(void *user, const struct nx_compile_result *result) {
     struct flight *flight = user;
     struct nx_cache *cache = flight->cache;
-    struct nx_compiled compiled = {result->code, NULL,           result->message,
-                                   result->line, result->column, result->compile_us};
-    if (result->code == NX_RESULT_NONE && flight->kind == NX_COMPILE_HANDLER) {
+    struct nx_compiled compiled = {.code = result->code,
+                                   .message = result->message,
+                                   .line = result->line,
+                                   .column = result->column,
+                                   .compile_us = result->compile_us};
+    cache->compiling--;
+    if (result->code == NX_RESULT_NONE && flight->source.kind == NX_COMPILE_HANDLER) {
         compiled.bytecode = nx_code_new(flight->id, result->bytecode);
         if (!compiled.bytecode) {
             compiled.code = NX_RESULT_INTERNAL_ERROR;
@@ -199,23 +209,82 @@ static void on_compile(void *user, const struct nx_compile_result *result) {
     if (compiled.code == NX_RESULT_NONE) {
         keep(cache, flight->id, compiled.bytecode);
         if (cache->tier && compiled.bytecode)
-            cache->tier->save(cache->tier->user, flight->id, result->bytecode);
+            cache->tier->save(cache->tier->user, compiled.bytecode);
     }
-    HASH_DEL(cache->flights, flight);
     if (cache->on_compiled)
         cache->on_compiled(cache->user, &compiled);
-    deliver(flight, &compiled);
+    land(flight, &compiled);
     nx_code_unref(compiled.bytecode);
-    free(flight);
+    retry_stalled(cache);
+}
+
+static int compile(struct flight *flight, struct nx_error *err) {
+    const struct nx_cache_source *source = &flight->source;
+    int rc = nx_sandbox_compile(flight->cache->sandbox, source->kind, source->text, source->line,
+                                source->column, on_compile, flight, err);
+    flight->cache->compiling += rc == 0;
+    return rc;
+}
+
+// The tier did not have it. Too many compilations waiting is no reason to fail as long as one of
+// ours will end: then this one has its turn.
+static void compile_later(struct flight *flight) {
+    struct nx_cache *cache = flight->cache;
+    struct nx_error err = {0};
+    // Who asked may have gone away in the meantime.
+    int rc = TAILQ_EMPTY(&flight->waits) ? NX_E_CLOSED : compile(flight, &err);
+    if (rc == NX_E_LIMIT && cache->compiling) {
+        TAILQ_INSERT_TAIL(&cache->stalled, flight, stalled);
+    } else if (rc) {
+        const struct nx_compiled compiled = {.code = NX_RESULT_OVERLOADED,
+                                             .message = nx_span_str(err.message)};
+        land(flight, &compiled);
+    }
+}
+
+// A place has become free. Where none of ours will end any more, nobody else would come back here.
+static void retry_stalled(struct nx_cache *cache) {
+    struct flight *flight;
+    bool again = true;
+    while (again && (flight = TAILQ_FIRST(&cache->stalled))) {
+        TAILQ_REMOVE(&cache->stalled, flight, stalled);
+        compile_later(flight);
+        again = cache->compiling == 0;
+    }
+}
+
+static void on_loaded(struct nx_cache_load *load, struct nx_span bytecode) {
+    struct flight *flight = (struct flight *)((char *)load - offsetof(struct flight, load));
+    struct nx_code *code = bytecode.len ? nx_code_new(flight->id, bytecode) : NULL;
+    if (!code) {
+        compile_later(flight);
+        return;
+    }
+    const struct nx_compiled compiled = {.cached = true, .bytecode = code};
+    keep(flight->cache, flight->id, code);
+    land(flight, &compiled);
+    nx_code_unref(code);
+}
+
+// Whether the tier was asked. Expressions give no bytecode that it could keep.
+static bool ask_tier(struct flight *flight) {
+    const struct nx_cache_tier *tier = flight->cache->tier;
+    flight->load.fn = on_loaded;
+    return tier && flight->source.kind == NX_COMPILE_HANDLER &&
+           tier->load(tier->user, flight->id, &flight->load);
 }
 
 static int start_flight(struct nx_cache *cache, const struct nx_cache_source *source,
                         const uint8_t *id, struct flight **out, struct nx_error *err) {
-    struct flight *flight = calloc(1, sizeof *flight);
+    // Those who ask may be gone, and their source with them, when the tier has answered.
+    size_t kept = cache->tier ? source->text.len : 0;
+    if (source->text.len > NX_MAX_PANEL_SOURCE_BYTES)
+        return nx_error_set(err, NX_E_LIMIT, "source too large");
+    struct flight *flight = calloc(1, sizeof *flight + kept);
     if (!flight)
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     flight->cache = cache;
-    flight->kind = source->kind;
+    flight->source = *source;
     memcpy(flight->id, id, NX_CODE_ID_BYTES);
     TAILQ_INIT(&flight->waits);
     HASH_ADD(hh, cache->flights, id, NX_CODE_ID_BYTES, flight);
@@ -223,8 +292,11 @@ static int start_flight(struct nx_cache *cache, const struct nx_cache_source *so
         free(flight);
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
     }
-    int rc = nx_sandbox_compile(cache->sandbox, source->kind, source->text, source->line,
-                                source->column, on_compile, flight, err);
+    if (kept) {
+        memcpy(flight->text, source->text.data, kept);
+        flight->source.text.data = flight->text;
+    }
+    int rc = ask_tier(flight) ? 0 : compile(flight, err);
     if (rc) {
         HASH_DEL(cache->flights, flight);
         free(flight);
@@ -246,6 +318,7 @@ int nx_cache_compile(struct nx_cache *cache, const struct nx_cache_source *sourc
     }
     TAILQ_INSERT_TAIL(&flight->waits, wait, link);
     wait->list = &flight->waits;
+    flight->asked++;
     return 0;
 }
 

@@ -18,14 +18,23 @@
 
 struct nx_cache;
 
-// A second tier below the memory, e.g. a directory. Both calls block the loop: keep them short.
-// A tier never has the last word: whatever it returns is untrusted until the sandbox has loaded it.
+// A question to the second tier, part of the asker's own memory. Zero it before first use.
+struct nx_cache_load {
+    // The answer; an empty span: there is none. The bytecode is valid during the call.
+    void (*fn)(struct nx_cache_load *load, struct nx_span bytecode);
+    void *of_tier; // the tier's; NULL when nothing is asked
+};
+
+// A second tier below the memory, e.g. a directory. It never has the last word: whatever it returns
+// is untrusted until the sandbox has loaded it. No call blocks.
 struct nx_cache_tier {
     void *user;
-    // Appends the bytecode kept for `id`; false if there is none (or it does not verify).
-    bool (*load)(void *user, const uint8_t id[NX_CODE_ID_BYTES], struct nx_buf *bytecode);
-    // Keeps it; failing is the tier's own business.
-    void (*save)(void *user, const uint8_t id[NX_CODE_ID_BYTES], struct nx_span bytecode);
+    // Looks for the bytecode of `id`; `load->fn` is called later, once, unless it is forgotten
+    // before. False: the tier cannot say now, and fn is not called.
+    bool (*load)(void *user, const uint8_t id[NX_CODE_ID_BYTES], struct nx_cache_load *load);
+    void (*forget)(void *user, struct nx_cache_load *load); // harmless when nothing is asked
+    // Keeps `code`, referencing it as long as need be; failing is the tier's own business.
+    void (*save)(void *user, struct nx_code *code);
 };
 
 // What is to be compiled. The position of its first character in the author's file (1-based; 1, 1
@@ -36,8 +45,9 @@ struct nx_cache_source {
     uint32_t line, column;
 };
 
-// What a compilation gave; valid during the callback.
+// What a compilation gave, or the second tier instead; valid during the callback.
 struct nx_compiled {
+    bool cached;              // the tier had it: nothing was compiled
     enum nx_result_code code; // NX_RESULT_NONE: compiled
     struct nx_code *bytecode; // reference it to keep it; NULL for expressions and on errors
     struct nx_span message;   // on errors
@@ -54,7 +64,8 @@ struct nx_cache_wait {
 };
 TAILQ_HEAD(nx_cache_wait_list, nx_cache_wait);
 
-// `tier` may be NULL; borrowed. `on_compiled` (may be NULL) hears of every compilation that ended.
+// `tier` may be NULL; borrowed. `on_compiled` (may be NULL) hears of every compilation that ended,
+// not of what the tier had.
 // NX_E_NOMEM.
 int nx_cache_new(struct nx_cache **out, struct nx_sandbox *sandbox, size_t max_bytes,
                  const struct nx_cache_tier *tier,
@@ -67,14 +78,15 @@ void nx_cache_free(struct nx_cache *cache);
 // The key for a source. NX_E_NOMEM.
 int nx_cache_id(const struct nx_cache_source *source, uint8_t id[NX_CODE_ID_BYTES]);
 
-// Looks in memory, then in the tier, and counts a hit or a miss. On a hit *code is a new reference
-// (NULL for an expression, which is merely known to be valid).
+// Looks in memory, and counts a hit if it is there; *code is then a new reference (NULL for an
+// expression, which is merely known to be valid).
 bool nx_cache_lookup(struct nx_cache *cache, const uint8_t id[NX_CODE_ID_BYTES],
                      struct nx_code **code);
 
-// Compiles what lookup did not find. All who ask for the same id while it compiles share one
-// compilation. `wait->fn` is called later, once, unless nx_cache_forget comes first.
-// Errors as of nx_sandbox_compile, and NX_E_NOMEM.
+// Gets what lookup did not find from the second tier, else compiles it; counts a hit or a miss for
+// everybody who asked. All who ask for the same id meanwhile share one answer. `source` is copied
+// as needed. `wait->fn` is called later, once, unless nx_cache_forget comes first. Errors as of
+// nx_sandbox_compile, and NX_E_NOMEM.
 int nx_cache_compile(struct nx_cache *cache, const struct nx_cache_source *source,
                      const uint8_t id[NX_CODE_ID_BYTES], struct nx_cache_wait *wait,
                      struct nx_error *err);

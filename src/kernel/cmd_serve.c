@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "kernel/access.h"
 #include "kernel/audit.h"
+#include "kernel/cache_dir.h"
+#include "kernel/cache_disk.h"
 #include "kernel/cmd.h"
 #include "kernel/config.h"
 #include "kernel/http.h"
@@ -33,6 +35,7 @@ struct serve {
     struct nx_load *load;       // NULL when done
     struct nx_audit *audit;
     struct nx_metrics *metrics;
+    struct nx_cache_disk *disk; // NULL: none, or closed
     uv_signal_t terminate, interrupt;
     uv_signal_t hangup; // watched if there is a policy to read anew
     bool listening, stopping;
@@ -97,6 +100,20 @@ static void log_lines(const char *text) {
     }
 }
 
+// Opened for good once there is a loop; here to list what is wrong with it among the rest.
+static int check_cache_dir(const struct nx_config *config, struct nx_buf *problems) {
+    struct nx_error err = {0};
+    struct nx_cache_dir dir;
+    if (!config->cache_dir)
+        return 0;
+    int rc = nx_cache_dir_open(&dir, config->cache_dir, NX_CACHE_BLOCK_BYTES, &err);
+    if (rc == 0)
+        nx_cache_dir_close(&dir);
+    if (rc == NX_E_INVALID)
+        nx_buf_printf(problems, "CACHE_DIR=%s\n", err.message);
+    return rc == NX_E_INVALID ? rc : 0;
+}
+
 static int load_config(struct nx_config *config, struct nx_access *access) {
     extern char **environ;
     struct nx_buf problems, notes;
@@ -104,6 +121,8 @@ static int load_config(struct nx_config *config, struct nx_access *access) {
     nx_buf_init(&notes, NX_MAX_CONFIG_PROBLEM_BYTES);
     int rc = nx_config_load(config, (const char *const *)environ, &problems, &notes);
     if (nx_access_open(access, config, &problems, &notes))
+        rc = NX_E_INVALID;
+    if (check_cache_dir(config, &problems))
         rc = NX_E_INVALID;
     nx_access_forget_secret(config, environ);
     if (rc) {
@@ -151,15 +170,37 @@ static void on_skipped(void *user, struct nx_panel *panel, const struct nx_skip 
                          NX_LOG_BOOL("audit", skip->reason == NX_SKIP_DEPTH)));
 }
 
+static void on_cache_news(void *user, enum nx_cache_news news, const char *detail) {
+    static const char *const messages[] = {
+        [NX_CACHE_STOPPED] = "the bytecode cache on disk does not work; going on without it",
+        [NX_CACHE_WORKS] = "the bytecode cache on disk works again",
+        [NX_CACHE_REFUSED] = "an entry of the bytecode cache on disk was refused",
+    };
+    (void)user;
+    nx_log(
+        news == NX_CACHE_WORKS ? NX_LOG_INFO : NX_LOG_WARN,
+        news == NX_CACHE_REFUSED ? "audit" : "cache", messages[news],
+        NX_LOG_FIELDS(NX_LOG_STR("error", detail), NX_LOG_BOOL("audit", news == NX_CACHE_REFUSED)));
+}
+
 // ---- Stopping
 // ------------------------------------------------------------------------------------
+
+static void on_disk_closed(void *user) {
+    struct serve *s = user;
+    s->disk = NULL;
+    uv_close((uv_handle_t *)&s->terminate, NULL);
+    uv_close((uv_handle_t *)&s->interrupt, NULL);
+    uv_close((uv_handle_t *)&s->hangup, NULL);
+}
 
 static void on_http_stopped(void *user) {
     struct serve *s = user;
     s->http = NULL;
-    uv_close((uv_handle_t *)&s->terminate, NULL);
-    uv_close((uv_handle_t *)&s->interrupt, NULL);
-    uv_close((uv_handle_t *)&s->hangup, NULL);
+    if (s->disk)
+        nx_cache_disk_close(s->disk, on_disk_closed, s);
+    else
+        on_disk_closed(s);
 }
 
 static void on_runtime_stopped(void *user) {
@@ -241,6 +282,8 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     runtime_config(&s->config, &runtime);
     runtime.policy = s->access.policy;
     runtime.sandbox.launcher = s->launcher;
+    if (s->disk)
+        runtime.cache_tier = nx_cache_disk_tier(s->disk);
     int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);
     if (rc == 0)
         rc = nx_ext_register_http(nx_runtime_extensions(s->runtime), &s->config.http, err);
@@ -251,6 +294,8 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     if (rc == 0)
         rc = nx_metrics_new(&s->metrics, s->runtime, s->config.metrics_per_panel, err);
     http.metrics = s->metrics;
+    if (rc == 0 && s->disk)
+        nx_metrics_watch_disk(s->metrics, s->disk);
     if (rc == 0)
         rc = nx_http_new(&s->http, &s->loop, s->runtime, &http, err);
     if (rc == 0 && panels_dir)
@@ -294,6 +339,20 @@ static void hide_from_debuggers(void) {
 #endif
 }
 
+static int open_disk(struct serve *s, struct nx_error *err) {
+    const struct nx_cache_disk_config config = {
+        .path = s->config.cache_dir,
+        .max_bytes = (size_t)s->config.max_cache_mb * 1024 * 1024,
+        .on_news = on_cache_news,
+    };
+    if (!config.path)
+        return 0;
+    int rc = nx_cache_disk_open(&s->disk, &s->loop, &config, err);
+    if (rc == 0)
+        nx_cache_disk_set_seal(s->disk, &s->access.cache_seal);
+    return rc;
+}
+
 static int run(struct serve *s, const char *panels_dir) {
     struct nx_error err = {0};
     if (uv_loop_init(&s->loop)) {
@@ -301,7 +360,7 @@ static int run(struct serve *s, const char *panels_dir) {
         return NX_EXIT_FAULT;
     }
     watch_signals(s);
-    if (start_parts(s, panels_dir, &err)) {
+    if (open_disk(s, &err) || start_parts(s, panels_dir, &err)) {
         s->exit_code = NX_EXIT_FAULT;
         nx_log(NX_LOG_ERROR, "server", err.message, NULL);
         if (s->runtime)

@@ -21,7 +21,6 @@ enum kind {
     LEVEL,     // enum nx_log_level
     AUDIT,     // bool: all or denied
     ALGORITHM, // enum nx_auth_alg
-    UNUSED_ON, // any text; takes no effect in this version: "off" or "none" is what happens anyway
 };
 
 struct setting {
@@ -60,6 +59,7 @@ static const struct setting settings[] = {
     {"MAX_LOG_KB", NUMBER, AT(max_log_kb), 1, NX_MAX_EXECUTION_KB},
     {"MAX_VALUE_KB", NUMBER, AT(max_value_kb), 1, NX_MAX_EXECUTION_KB},
     {"MAX_STATE_KB", NUMBER, AT(max_state_kb), 1, NX_MAX_EXECUTION_KB},
+    {"CACHE_DIR", TEXT, AT(cache_dir), 0, 0},
     {"MAX_CACHE_MB", NUMBER, AT(max_cache_mb), 1, NX_MAX_CACHE_MB},
     {"LOG_LEVEL", LEVEL, AT(log_level), 0, 0},
     {"LOG_PRETTY", BOOL, AT(log_pretty), 0, 0},
@@ -74,7 +74,6 @@ static const struct setting settings[] = {
     {"WORKSPACE_ID", TEXT, AT(workspace_id), 0, 0},
     {"POLICY_FILE", TEXT, AT(policy_file), 0, 0},
     {"CORS_ORIGINS", TEXT, AT(cors_origins), 0, 0},
-    {"CACHE_DIR", UNUSED_ON, 0, 0, 0},
     {"HTTP_ALLOWED_DOMAINS", TEXT, AT(http.allowed_domains), 0, 0},
     {"HTTP_EXT_ALLOW_ADDRESSES", TEXT, AT(http.allow_addresses), 0, 0},
     {"HTTP_CA_FILE", TEXT, AT(http.ca_file), 0, 0},
@@ -190,13 +189,6 @@ static void read_port(const struct setting *s, const char *text, int32_t *field,
         problem(problems, s->name, text, "must be a port from 0 to 65535, or off");
 }
 
-static void read_unused(const struct setting *s, const char *text, struct nx_buf *notes) {
-    if (strcmp(text, "off") == 0 || strcmp(text, "none") == 0)
-        return;
-    // Without its value: it may be a secret.
-    nx_buf_printf(notes, "%s has no effect in this version\n", s->name);
-}
-
 static void read_algorithm(const struct setting *s, const char *text, enum nx_auth_alg *field,
                            struct nx_buf *problems) {
     for (int alg = 0; alg < NX_AUTH_ALGS; alg++) {
@@ -209,7 +201,7 @@ static void read_algorithm(const struct setting *s, const char *text, enum nx_au
 }
 
 static void read_setting(const struct setting *s, const char *text, struct nx_config *config,
-                         struct nx_buf *problems, struct nx_buf *notes) {
+                         struct nx_buf *problems) {
     char *field = (char *)config + s->offset;
     switch (s->kind) {
     case NUMBER:
@@ -238,9 +230,6 @@ static void read_setting(const struct setting *s, const char *text, struct nx_co
     case ALGORITHM:
         read_algorithm(s, text, (enum nx_auth_alg *)(void *)field, problems);
         break;
-    case UNUSED_ON:
-        read_unused(s, text, notes);
-        break;
     }
 }
 
@@ -254,8 +243,7 @@ static const struct setting *find_setting(const char *name, size_t len) {
     return NULL;
 }
 
-static void read_variable(const char *variable, struct nx_config *config, struct nx_buf *problems,
-                          struct nx_buf *notes) {
+static void read_variable(const char *variable, struct nx_config *config, struct nx_buf *problems) {
     const char *equals = strchr(variable, '=');
     if (!equals)
         return;
@@ -263,7 +251,7 @@ static void read_variable(const char *variable, struct nx_config *config, struct
     const struct setting *s = find_setting(variable, len);
     // An empty value is how shells and manifests say "not set".
     if (s && equals[1])
-        read_setting(s, equals + 1, config, problems, notes);
+        read_setting(s, equals + 1, config, problems);
     else if (!s && strncmp(variable, "NEXUS_", 6) == 0)
         nx_buf_printf(problems, "%.*s: no such setting (settings have no NEXUS_ prefix)\n",
                       (int)(len < 80 ? len : 80), variable);
@@ -350,6 +338,12 @@ static void check_auth(const struct nx_config *config, struct nx_buf *problems,
             nx_buf_printf(notes, "%s has no effect without AUTH_ENABLED=true\n", unused[i].name);
 }
 
+static void check_cache(struct nx_config *config) {
+    if (config->cache_dir &&
+        (strcmp(config->cache_dir, "off") == 0 || strcmp(config->cache_dir, "none") == 0))
+        config->cache_dir = NULL;
+}
+
 static void check_public_url(const struct nx_config *config, struct nx_buf *problems) {
     const char *url = config->public_url;
     if (!url)
@@ -421,7 +415,7 @@ static void read_some(struct nx_config *config, const char *const *environment,
         const struct setting *s =
             equals ? find_setting(environment[i], (size_t)(equals - environment[i])) : NULL;
         if (s && wanted(s) && equals[1])
-            read_setting(s, equals + 1, config, problems, NULL);
+            read_setting(s, equals + 1, config, problems);
     }
 }
 
@@ -455,7 +449,7 @@ int nx_config_load(struct nx_config *config, const char *const *environment,
     config->workers = cpus < NX_MAX_WORKERS ? cpus : NX_MAX_WORKERS;
     config->memory_budget_mb = (uint32_t)(nx_machine_memory_limit_mb() * 3 / 4);
     for (size_t i = 0; environment[i]; i++)
-        read_variable(environment[i], config, problems, notes);
+        read_variable(environment[i], config, problems);
     // A server beside another one is given a port; that must not collide over the other's second.
     if (config->ws_port == NX_CONFIG_PORT_UNSET)
         config->ws_port = config->http_port == defaults.http_port ? 3001 : NX_CONFIG_PORT_OFF;
@@ -463,6 +457,7 @@ int nx_config_load(struct nx_config *config, const char *const *environment,
     check_auth(config, problems, notes);
     check_public_url(config, problems);
     check_instances(config, problems);
+    check_cache(config);
     check_http(&config->http, problems);
     if (config->http_port == NX_CONFIG_PORT_OFF)
         nx_buf_append_str(problems, "HTTP_PORT=off: the server needs its port\n");

@@ -29,7 +29,8 @@ struct nx_config {
     uint32_t timeout_ms, suspend_timeout_ms;
     uint32_t max_host_calls, max_state_mutations, max_events;
     uint32_t max_log_kb, max_value_kb, max_state_kb;
-    uint32_t max_cache_mb;
+    const char *cache_dir; // NULL: no cache on disk
+    uint32_t max_cache_mb; // of bytecode in memory, and as much again in cache_dir
     enum nx_log_level log_level;
     bool log_pretty;
     bool audit_all;
@@ -46,7 +47,7 @@ struct nx_config {
 // Fills every field from `environment` ("NAME=value" strings, NULL at the end), defaults included.
 // Appends one line to `problems` for each setting that is invalid, unknown, contradictory, or asks
 // for protection this version does not have; and one to `notes` for each setting that has no effect
-// in this version. Returns 0, or NX_E_INVALID if there are problems.
+// beside the others. Returns 0, or NX_E_INVALID if there are problems.
 // The memory budget is taken down to instances: max_instances never exceeds what fits into it.
 int nx_config_load(struct nx_config *config, const char *const *environment,
                    struct nx_buf *problems, struct nx_buf *notes);

@@ -28,6 +28,7 @@ struct nx_metrics {
     // Extensions that exist; the last one stands for names that nobody has.
     struct extension extensions[NX_MAX_EXTENSIONS + 1];
     struct nx_metrics_panels *panels; // NULL: not by panel
+    const struct nx_cache_disk *disk; // NULL: no cache on disk
 };
 
 // ---- Counting -----------------------------------------------------------------------------------
@@ -121,6 +122,10 @@ int nx_metrics_new(struct nx_metrics **out, struct nx_runtime *rt, bool per_pane
     return 0;
 }
 
+void nx_metrics_watch_disk(struct nx_metrics *m, const struct nx_cache_disk *disk) {
+    m->disk = disk;
+}
+
 void nx_metrics_free(struct nx_metrics *m) {
     if (!m)
         return;
@@ -201,12 +206,29 @@ static void put_compiling(const struct nx_metrics *m, const struct nx_runtime_st
                           struct nx_buf *out) {
     nx_metrics_histogram(out, "nexus_compile_duration_seconds",
                          "Time to compile a handler or expression.", &m->compile_us, MICROSECONDS);
-    put_one(out, "nexus_cache_hits_total", "counter", "Handlers found in the compile cache.",
-            stats->cache_hits);
+    put_one(out, "nexus_cache_hits_total", "counter",
+            "Handlers found in the compile cache, in memory or on disk.", stats->cache_hits);
     put_one(out, "nexus_cache_misses_total", "counter", "Handlers not found there.",
             stats->cache_misses);
-    put_one(out, "nexus_cache_bytes", "gauge", "Bytecode in the compile cache.",
+    put_one(out, "nexus_cache_bytes", "gauge", "Bytecode in the compile cache's memory.",
             stats->cache_bytes);
+}
+
+// All zero without a cache on disk: series that come and go are hard to alert on.
+static void put_disk(const struct nx_metrics *m, struct nx_buf *out) {
+    static const char reads[] = "nexus_disk_cache_reads_total",
+                      writes[] = "nexus_disk_cache_writes_total";
+    struct nx_cache_disk_stats stats = {0};
+    if (m->disk)
+        nx_cache_disk_get_stats(m->disk, &stats);
+    nx_metrics_family(out, reads, "counter", "Handlers looked for in CACHE_DIR, by outcome.");
+    for (int i = 0; i < NX_CACHE_READS; i++)
+        put(out, reads, "outcome", nx_cache_read_name((enum nx_cache_read)i), stats.reads[i]);
+    nx_metrics_family(out, writes, "counter", "Handlers to be kept in CACHE_DIR, by outcome.");
+    for (int i = 0; i < NX_CACHE_WRITES; i++)
+        put(out, writes, "outcome", nx_cache_write_name((enum nx_cache_write)i), stats.writes[i]);
+    put_one(out, "nexus_disk_cache_bytes", "gauge", "Files in CACHE_DIR, in whole blocks.",
+            stats.bytes);
 }
 
 static void put_sandbox(const struct nx_runtime_stats *stats, struct nx_buf *out) {
@@ -280,6 +302,7 @@ int nx_metrics_render(const struct nx_metrics *m, const struct nx_metrics_server
     put_standing(&stats, out);
     put_extensions(m, out);
     put_compiling(m, &stats, out);
+    put_disk(m, out);
     put_sandbox(&stats, out);
     put_one(out, "nexus_queue_depth", "gauge", "Triggers waiting for their panel's turn.",
             stats.triggers_waiting);

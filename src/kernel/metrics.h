@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "kernel/cache_disk.h"
 #include "kernel/http_route.h"
 #include "kernel/runtime.h"
 
@@ -31,6 +32,9 @@ struct nx_metrics_server {
     uint32_t ws_clients;
     uint64_t ws_dropped;
 };
+
+// Shows the figures of a cache on disk too, from now on; it must outlive the last rendering.
+void nx_metrics_watch_disk(struct nx_metrics *metrics, const struct nx_cache_disk *disk);
 
 // Appends every metric. The runtime must still be there. Returns 0 or out->failed.
 int nx_metrics_render(const struct nx_metrics *metrics, const struct nx_metrics_server *server,

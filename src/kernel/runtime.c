@@ -79,8 +79,8 @@ int nx_runtime_start(struct nx_runtime **out, uv_loop_t *loop,
     nx_buf_init(&rt->scope_scratch, NX_MAX_FRAME_BYTES);
     int rc = start_parts(rt, config, err);
     if (rc == 0) {
-        rc = nx_cache_new(&rt->cache, rt->sandbox, config->max_cache_bytes, NULL, on_compiled, rt,
-                          err);
+        rc = nx_cache_new(&rt->cache, rt->sandbox, config->max_cache_bytes, config->cache_tier,
+                          on_compiled, rt, err);
         if (rc)
             nx_sandbox_stop(rt->sandbox, stop_after_failure, NULL);
     }

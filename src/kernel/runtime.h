@@ -44,6 +44,7 @@ struct nx_panel;
 struct nx_trigger;
 struct nx_ext_registry;
 struct nx_policy;
+struct nx_cache_tier;
 
 // ---- Life cycle
 // ----------------------------------------------------------------------------------
@@ -55,6 +56,9 @@ struct nx_runtime_config {
     uint32_t max_panels;
     uint32_t max_queue; // triggers waiting for their turn, per panel; see NX_QUEUE_PANELS_FACTOR
     size_t max_cache_bytes; // bytecode kept in memory
+    // What keeps bytecode beyond this process; NULL: nothing does. Borrowed until the runtime is
+    // gone.
+    const struct nx_cache_tier *cache_tier;
     // What every panel may be granted at most, by its kind; NULL: what it declares. Borrowed until
     // the runtime is gone; may be reloaded meanwhile.
     const struct nx_policy *policy;

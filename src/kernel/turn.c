@@ -167,6 +167,7 @@ static void on_compiled(void *user, const struct nx_compiled *compiled) {
     struct nx_error err = {0};
     panel->running = NULL;
     t->result.metrics.compile_us = compiled->compile_us;
+    t->result.metrics.cache_hit = compiled->cached;
     if (compiled->code != NX_RESULT_NONE) {
         nx_trigger_fail(t, compiled->code, compiled->message);
     } else {
@@ -177,7 +178,7 @@ static void on_compiled(void *user, const struct nx_compiled *compiled) {
     nx_turn_give(panel);
 }
 
-// The code was pushed out of the cache: compiles it again while the trigger keeps the turn.
+// The code was pushed out of memory: gets it anew while the trigger keeps the turn.
 static int start_compile(struct nx_trigger *t, struct nx_span args, struct nx_error *err) {
     struct nx_panel *panel = t->panel;
     if (!t->args) {

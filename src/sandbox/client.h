@@ -76,6 +76,7 @@ struct nx_code *nx_code_ref(struct nx_code *code);
 void nx_code_unref(struct nx_code *code); // NULL is fine
 size_t nx_code_size_bytes(const struct nx_code *code);
 const uint8_t *nx_code_id(const struct nx_code *code); // NX_CODE_ID_BYTES bytes, while referenced
+struct nx_span nx_code_bytecode(const struct nx_code *code); // while referenced; never changes
 
 // Changes with anything that makes old bytecode unusable (guest image, QuickJS, glue). Static text.
 const char *nx_sandbox_build_id(void);

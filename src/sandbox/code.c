@@ -41,3 +41,7 @@ size_t nx_code_size_bytes(const struct nx_code *code) {
 const uint8_t *nx_code_id(const struct nx_code *code) {
     return code->id;
 }
+
+struct nx_span nx_code_bytecode(const struct nx_code *code) {
+    return nx_span_of(code->bytecode, code->len);
+}

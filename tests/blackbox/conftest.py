@@ -71,15 +71,15 @@ COUNTER = """<NexusPanel id="counter" title="Counter">
 
 
 class Server:
-    """A running `nexus serve`."""
+    """A running `nexus serve`. A wrapper is a command that prepares the ground and executes what follows."""
 
-    def __init__(self, *arguments, env=None, wait=True):
+    def __init__(self, *arguments, env=None, wait=True, wrapper=()):
         environment = {"PATH": os.environ["PATH"], "HTTP_PORT": "0", "WORKERS": "1"}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 environment[name] = os.environ[name]
         environment.update(env or {})
-        self.process = subprocess.Popen([str(NEXUS), "serve", *map(str, arguments)],
+        self.process = subprocess.Popen([*wrapper, str(NEXUS), "serve", *map(str, arguments)],
                                         env=environment, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace")
         self.lines, self.errors = [], []

@@ -14,7 +14,8 @@ from conftest import COUNTER, NEXUS, ROOT
 LISTED = """executions_total execution_duration_seconds execution_memory_bytes compile_duration_seconds
 cache_hits_total cache_misses_total cache_bytes instances worker_restarts_total host_calls_total errors_total
 capability_denied_total panels ws_clients ws_dropped_total http_requests_total http_request_duration_seconds
-extension_calls_total queue_depth build_info set_off_total skipped_total""".split()
+extension_calls_total queue_depth build_info set_off_total skipped_total disk_cache_reads_total
+disk_cache_writes_total disk_cache_bytes""".split()
 
 
 def metrics(server, **options):

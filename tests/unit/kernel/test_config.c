@@ -249,12 +249,27 @@ static void loopback(void **state) {
 static void notes_name_the_setting_and_not_its_value(void **state) {
     (void)state;
     struct loaded l;
-    load(&l, (const char *const[]){"JWT_SECRET=hush-hush", "CORS_ORIGINS=none",
-                                   "CACHE_DIR=/var/cache", NULL});
+    load(&l, (const char *const[]){"JWT_SECRET=hush-hush", "CORS_ORIGINS=none", NULL});
     assert_int_equal(l.rc, 0);
-    assert_int_equal(line_count(&l.notes), 2);
+    assert_int_equal(line_count(&l.notes), 1);
     assert_non_null(strstr(l.notes.data, "JWT_SECRET"));
     assert_null(strstr(l.notes.data, "hush"));
+    unload(&l);
+}
+
+static void a_cache_on_disk_is_off_unless_named(void **state) {
+    (void)state;
+    static const char *const off[] = {"X=1", "CACHE_DIR=", "CACHE_DIR=off", "CACHE_DIR=none"};
+    struct loaded l;
+    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+        load(&l, (const char *const[]){off[i], NULL});
+        assert_int_equal(l.rc, 0);
+        assert_null(l.config.cache_dir);
+        unload(&l);
+    }
+    load(&l, (const char *const[]){"CACHE_DIR=/var/cache/nexus", NULL});
+    assert_int_equal(l.rc, 0);
+    assert_string_equal(l.config.cache_dir, "/var/cache/nexus");
     unload(&l);
 }
 
@@ -282,6 +297,7 @@ int main(void) {
         cmocka_unit_test(token_settings_alone),
         cmocka_unit_test(loopback),
         cmocka_unit_test(notes_name_the_setting_and_not_its_value),
+        cmocka_unit_test(a_cache_on_disk_is_off_unless_named),
         cmocka_unit_test(budget_bounds_instances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
