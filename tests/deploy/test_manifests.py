@@ -108,7 +108,7 @@ def test_paths_of_probes_and_ingress_are_routes():
     # What clients use is under the prefix, what they do not is not.
     outside = {route for route in routes if not any(
         route == prefix or route.startswith(prefix + "/") for prefix in cluster.PUBLIC_PATHS)}
-    assert outside == {"/metrics", "/health", "/ready"}
+    assert outside == {"/metrics", "/health", "/ready", "/openapi.yaml"}
 
 
 def volume_like_the_kubelets(folder, files):
