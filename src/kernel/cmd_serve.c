@@ -142,6 +142,7 @@ static void runtime_config(const struct nx_config *from, struct nx_runtime_confi
     to->sandbox.max_instances = from->max_instances;
     to->sandbox.memory_limit_bytes = from->memory_limit_mb * 1024u * 1024u;
     to->sandbox.stack_limit_bytes = from->stack_limit_kb * 1024u;
+    to->sandbox.spare_instances = (from->min_instances + from->workers - 1) / from->workers;
     to->limits.timeout_ms = from->timeout_ms;
     to->limits.max_host_calls = from->max_host_calls;
     to->limits.max_mutations = from->max_state_mutations;

@@ -50,6 +50,7 @@ struct nx_sandbox_config {
     uint32_t max_instances;      // executing + suspended, over all workers
     uint32_t memory_limit_bytes; // linear memory per instance
     uint32_t stack_limit_bytes;  // JavaScript stack per instance
+    uint32_t spare_instances;    // that each worker makes before its first execution
 };
 
 // Starts the zygote and its workers and waits until the first one is ready (bounded, 10 s).

@@ -17,9 +17,11 @@ static struct nx_exec *suspended; // list
 static struct nx_state_entry *state_entries;
 static struct nx_cap caps[NX_MAX_CAPS];
 
-int nx_runner_init(void) {
+int nx_runner_init(uint32_t spare_instances) {
     state_entries = calloc(NX_MAX_STATE_ENTRIES, sizeof(*state_entries));
-    return state_entries != NULL && nx_engine_attach(NULL) == 0 ? nx_work_init() : NX_E_NOMEM;
+    return state_entries != NULL && nx_engine_attach(NULL) == 0 && nx_work_init() == 0
+               ? nx_warm_spare(spare_instances)
+               : NX_E_NOMEM;
 }
 
 // A fresh seed for Math.random. Drawn in batches: one system call serves 32 executions.

@@ -11,8 +11,9 @@
 #include "base/span.h"
 #include "sandbox/engine.h"
 
-// Readies the process: engine, buffers. 0 or negative.
-int nx_runner_init(void);
+// Readies the process: engine, buffers, and instances for the first executions, at most
+// NX_MAX_IDLE_INSTANCES. 0 or negative.
+int nx_runner_init(uint32_t spare_instances);
 
 // The deadline of what starts now and may take `timeout_us`.
 struct nx_deadline nx_runner_deadline(uint64_t start_ns, uint32_t timeout_us);

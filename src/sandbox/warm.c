@@ -19,7 +19,7 @@ struct nx_warm_code {
 // At rest, least recently used first.
 struct idle {
     struct nx_instance *instance;
-    struct nx_warm_code *code; // holds a reference
+    struct nx_warm_code *code; // holds a reference; NULL: a spare one, that has run nothing yet
 };
 
 static struct nx_warm_code *slots[NX_WIRE_CODE_SLOTS];
@@ -109,6 +109,29 @@ static bool load_into(struct nx_instance *instance, struct nx_warm_code *code, e
     return true;
 }
 
+int nx_warm_spare(uint32_t count) {
+    while (idle_count < count && idle_count < NX_MAX_IDLE_INSTANCES) {
+        struct nx_instance *spare = nx_instance_new(NX_GUEST_EXECUTE);
+        if (spare == NULL) {
+            return NX_E_NOMEM;
+        }
+        idle[idle_count++] = (struct idle){.instance = spare};
+    }
+    return 0;
+}
+
+// An instance that ran something else, or nothing: a spare one, a new one, or the oldest.
+static struct nx_instance *take_other(void) {
+    for (uint32_t i = 0; i < idle_count; i++) {
+        if (idle[i].code == NULL) {
+            return take_idle(i);
+        }
+    }
+    struct nx_instance *instance =
+        idle_count == NX_MAX_IDLE_INSTANCES ? NULL : nx_instance_new(NX_GUEST_EXECUTE);
+    return instance == NULL && idle_count > 0 ? take_idle(0) : instance;
+}
+
 struct nx_instance *nx_warm_take(struct nx_warm_code *code, const struct nx_deadline *deadline,
                                  enum nx_trap *trap, uint32_t *outcome) {
     *trap = NX_TRAP_NONE;
@@ -120,11 +143,7 @@ struct nx_instance *nx_warm_take(struct nx_warm_code *code, const struct nx_dead
             return warm;
         }
     }
-    struct nx_instance *instance =
-        idle_count == NX_MAX_IDLE_INSTANCES ? take_idle(0) : nx_instance_new(NX_GUEST_EXECUTE);
-    if (instance == NULL && idle_count > 0) {
-        instance = take_idle(0); // no memory for another: use the oldest
-    }
+    struct nx_instance *instance = take_other();
     if (instance == NULL) {
         return NULL;
     }

@@ -25,6 +25,9 @@ int nx_warm_unload(uint32_t slot);
 struct nx_warm_code *nx_warm_code(uint32_t slot);
 void nx_warm_unref(struct nx_warm_code *code);
 
+// Makes up to NX_MAX_IDLE_INSTANCES instances that hold no handler yet. 0 or NX_E_NOMEM.
+int nx_warm_spare(uint32_t count);
+
 // An instance with the code loaded, at rest. NULL with *trap and *outcome saying how loading ended
 // (NX_TRAP_NONE and NX_GUEST_DONE: no memory for an instance). The deadline applies to loading.
 struct nx_instance *nx_warm_take(struct nx_warm_code *code, const struct nx_deadline *deadline,

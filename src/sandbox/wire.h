@@ -6,7 +6,7 @@
 // of u8, u32, u64 and byte strings (u32 length, bytes), written and read with the functions below.
 // The reader never trusts a length: it fails for good at the first thing that does not fit.
 //
-// kernel → zygote   CONFIG   u32 memory_limit_bytes, u32 stack_limit_bytes, u32 flags (0)
+// kernel → zygote   CONFIG   u32 memory_limit_bytes, u32 stack_limit_bytes, u32 spare_instances
 //                   SPAWN    (carries the worker's end of its socket pair as a descriptor)
 // zygote → kernel   READY    bytes build_id
 //                   SPAWNED  u32 pid, u32 protections (lockdown.h) (carries a pidfd of the worker

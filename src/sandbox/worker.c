@@ -88,10 +88,11 @@ static int handle_all(int channel, struct nx_buf *in, struct nx_buf *out) {
     return status;
 }
 
-int nx_worker_prepare(uint32_t *protections, struct nx_error *err) {
+int nx_worker_prepare(uint32_t spare_instances, uint32_t *protections, struct nx_error *err) {
     // /proc/self belongs to root while the process is not dumpable, so the engine's view of its own
     // page tables is opened before that; no guest has run yet.
-    if (prctl(PR_SET_DUMPABLE, 1) != 0 || nx_runner_init() != 0 || prctl(PR_SET_DUMPABLE, 0) != 0) {
+    if (prctl(PR_SET_DUMPABLE, 1) != 0 || nx_runner_init(spare_instances) != 0 ||
+        prctl(PR_SET_DUMPABLE, 0) != 0) {
         return nx_error_set(err, NX_E_IO, "cannot prepare the engine");
     }
     return nx_lockdown_worker(protections, err);

@@ -8,9 +8,9 @@
 #include "base/error.h"
 
 // Becomes a worker: opens what it needs and gives up all else for good. The engine's images must
-// exist. `*protections`: what is in force, bits of enum nx_protection. Errors: NX_E_NOMEM, NX_E_IO;
-// the process must end.
-int nx_worker_prepare(uint32_t *protections, struct nx_error *err);
+// exist. `spare_instances`: made before anything runs. `*protections`: what is in force, bits of
+// enum nx_protection. Errors: NX_E_NOMEM, NX_E_IO; the process must end.
+int nx_worker_prepare(uint32_t spare_instances, uint32_t *protections, struct nx_error *err);
 
 // Serves the channel NX_WIRE_WORKER_FD and returns the process's exit status.
 int nx_worker_main(void);

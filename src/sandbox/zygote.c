@@ -55,6 +55,9 @@ static int read_frame(struct nx_frame_header *header, char *payload, size_t cap,
                                                                                   : NX_E_PROTOCOL;
 }
 
+// That each worker makes before it serves.
+static uint32_t spare_instances;
+
 static int build_images(struct nx_error *err) {
     struct nx_frame_header header;
     char payload[64];
@@ -68,7 +71,7 @@ static int build_images(struct nx_error *err) {
     struct nx_engine_config config = {.imports = &nx_host_imports};
     config.memory_limit_bytes = nx_wire_get_u32(&r);
     config.stack_limit_bytes = nx_wire_get_u32(&r);
-    nx_wire_get_u32(&r); // flags
+    spare_instances = nx_wire_get_u32(&r);
     if (!nx_wire_reader_done(&r)) {
         return nx_error_set(err, NX_E_PROTOCOL, "malformed CONFIG frame");
     }
@@ -117,7 +120,7 @@ static _Noreturn void become_worker(int channel, int report_to, pid_t zygote) {
     if (dup2(channel, NX_WIRE_WORKER_FD) < 0 || close(channel) != 0 || silence() != 0) {
         nx_error_errno(&report.error, "cannot arrange the worker's descriptors");
     } else {
-        nx_worker_prepare(&report.protections, &report.error);
+        nx_worker_prepare(spare_instances, &report.protections, &report.error);
     }
     const bool told = nx_fd_write_all(report_to, &report, sizeof(report)) == 0;
     close(report_to);

@@ -186,7 +186,7 @@ static int send_config(struct nx_sandbox *pool) {
     const size_t start = nx_wire_begin(&out, NX_FRAME_CONFIG, 0);
     nx_wire_put_u32(&out, pool->config.memory_limit_bytes);
     nx_wire_put_u32(&out, pool->config.stack_limit_bytes);
-    nx_wire_put_u32(&out, 0);
+    nx_wire_put_u32(&out, pool->config.spare_instances);
     int status = nx_wire_end(&out, start);
     if (status == 0) {
         // Small and the first: the socket takes it whole. The program may have ended already.

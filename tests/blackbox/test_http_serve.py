@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nexus serve` as a process: settings, panel files, limits, start and stop."""
 import os
+import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -31,6 +33,18 @@ def test_every_bad_setting_is_listed():
     for name in ("HTTP_PORT", "AUTH_ENABLED", "NEXUS_FOO", "HOST", "WORKERS"):
         assert any(name in line for line in lines)
     assert result.stdout == ""
+
+
+def test_instances_are_made_ahead(start):
+    """Each worker reserves the addresses of its share before anything runs there."""
+    def reserved_kb(count):
+        server = start(env={"WORKERS": "2", "MIN_INSTANCES": count})
+        sizes = [int(re.search(r"^VmSize:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+                 for pid in server.workers()]
+        assert len(sizes) == 2
+        return min(sizes)
+    instance_kb = 8 * 1024 * 1024
+    assert reserved_kb("9") - reserved_kb("0") >= 5 * instance_kb  # nine shared by two
 
 
 def test_bad_arguments():

@@ -438,9 +438,9 @@ static enum fake_zygote read_config(void) {
     struct nx_wire_reader r;
     nx_wire_reader_init(&r, nx_span_of(payload, header.payload_bytes));
     const uint32_t memory = nx_wire_get_u32(&r), stack = nx_wire_get_u32(&r);
-    const uint32_t flags = nx_wire_get_u32(&r);
+    const uint32_t spare = nx_wire_get_u32(&r);
     if (!nx_wire_reader_done(&r) || memory < FAKE_MEMORY_BYTES(FAKE_GOOD) ||
-        stack != FAKE_STACK_BYTES || flags != 0) {
+        stack != FAKE_STACK_BYTES || spare != 0) {
         fail("a malformed CONFIG");
     }
     free(payload);
