@@ -39,9 +39,10 @@ def test_instances_are_made_ahead(start):
     """Each worker reserves the addresses of its share before anything runs there."""
     def reserved_kb(count):
         server = start(env={"WORKERS": "2", "MIN_INSTANCES": count})
+        while len(server.workers()) < 2:
+            time.sleep(0.01)
         sizes = [int(re.search(r"^VmSize:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
                  for pid in server.workers()]
-        assert len(sizes) == 2
         return min(sizes)
     instance_kb = 8 * 1024 * 1024
     assert reserved_kb("9") - reserved_kb("0") >= 5 * instance_kb  # nine shared by two
