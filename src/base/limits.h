@@ -389,6 +389,8 @@
 // A server on this machine that lives answers in milliseconds.
 #define NX_HEALTH_TIMEOUT_MS           3000
 
+// A file that holds the name of a log level, and a line break.
+#define NX_MAX_LOG_LEVEL_BYTES         64
 // Problems with settings that are listed; there are not many more settings.
 // (and as many notes)
 #define NX_MAX_CONFIG_PROBLEM_BYTES    (16 * 1024)

@@ -56,15 +56,20 @@ static int derive_seal(struct nx_cache_seal *out, const struct nx_auth_key *key)
     return out->keyed ? nx_auth_key_derive(key, "nexus bytecode cache, version 1", out->key) : 0;
 }
 
+static int read_key(struct nx_auth_key **out, const struct nx_config *config,
+                    struct nx_buf *problems) {
+    return config->jwt_alg == NX_AUTH_HS256
+               ? nx_access_secret_key(out, config, problems)
+               : key_from_file(out, config->jwt_alg, "JWT_PUBLIC_KEY_FILE",
+                               config->jwt_public_key_file, problems);
+}
+
 static int open_auth(struct nx_access *out, const struct nx_config *config,
                      struct nx_buf *problems) {
     const struct nx_claim_rules rules = {config->jwt_issuer, config->jwt_audience,
                                          config->workspace_id};
     struct nx_auth_key *key = NULL;
-    int rc = config->jwt_alg == NX_AUTH_HS256
-                 ? nx_access_secret_key(&key, config, problems)
-                 : key_from_file(&key, config->jwt_alg, "JWT_PUBLIC_KEY_FILE",
-                                 config->jwt_public_key_file, problems);
+    int rc = read_key(&key, config, problems);
     // Before the key is handed over.
     int derived = rc ? 0 : derive_seal(&out->cache_seal, key);
     if (rc == 0 && (nx_auth_new(&out->auth, key, &rules, NULL) || derived)) {
@@ -72,6 +77,26 @@ static int open_auth(struct nx_access *out, const struct nx_config *config,
         rc = NX_E_INVALID;
     }
     return rc;
+}
+
+int nx_access_reload_key(struct nx_access *access, const struct nx_config *config,
+                         struct nx_buf *problems) {
+    struct nx_auth_key *key = NULL;
+    struct nx_cache_seal seal;
+    if (!access->auth || !(config->jwt_secret_file || config->jwt_public_key_file))
+        return NX_E_NOTFOUND;
+    int rc = read_key(&key, config, problems);
+    if (rc == 0 && derive_seal(&seal, key)) {
+        nx_buf_append_str(problems, "AUTH_ENABLED: out of memory\n");
+        nx_auth_key_free(key);
+        rc = NX_E_INVALID;
+    }
+    if (rc)
+        return rc;
+    nx_auth_set_key(access->auth, key);
+    access->cache_seal = seal;
+    OPENSSL_cleanse(&seal, sizeof seal);
+    return 0;
 }
 
 void nx_access_forget_secret(struct nx_config *config, char **environment) {

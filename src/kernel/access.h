@@ -25,6 +25,13 @@ int nx_access_open(struct nx_access *out, const struct nx_config *config, struct
                    struct nx_buf *notes);
 void nx_access_close(struct nx_access *access);
 
+// Reads the key's file anew: JWT_SECRET_FILE, or JWT_PUBLIC_KEY_FILE. From then on tokens under the
+// old key are refused, and the cache's tag changes with it. Errors: NX_E_NOTFOUND (authentication
+// is off, or the secret came from the environment: there is no file), NX_E_INVALID with a line in
+// `problems`; the old key stays then.
+int nx_access_reload_key(struct nx_access *access, const struct nx_config *config,
+                         struct nx_buf *problems);
+
 // The HS256 key that JWT_SECRET_FILE or JWT_SECRET holds: of a file everything but a line break at
 // its end. NX_E_INVALID with a line in `problems`.
 int nx_access_secret_key(struct nx_auth_key **out, const struct nx_config *config,

@@ -53,11 +53,23 @@ int nx_auth_new(struct nx_auth **out, struct nx_auth_key *key, const struct nx_c
     return 0;
 }
 
+static void forget_all(struct nx_auth *auth) {
+    for (size_t i = 0; i < NX_TOKEN_CACHE_ENTRIES; i++) {
+        nx_identity_unref(auth->known[i].identity);
+        auth->known[i].identity = NULL;
+    }
+}
+
+void nx_auth_set_key(struct nx_auth *auth, struct nx_auth_key *key) {
+    nx_auth_key_free(auth->key);
+    auth->key = key;
+    forget_all(auth);
+}
+
 void nx_auth_free(struct nx_auth *auth) {
     if (!auth)
         return;
-    for (size_t i = 0; i < NX_TOKEN_CACHE_ENTRIES; i++)
-        nx_identity_unref(auth->known[i].identity);
+    forget_all(auth);
     EVP_MD_CTX_free(auth->hashing);
     EVP_MD_free(auth->sha256);
     nx_auth_key_free(auth->key);

@@ -22,6 +22,10 @@ int nx_auth_new(struct nx_auth **out, struct nx_auth_key *key, const struct nx_c
                 struct nx_error *err);
 void nx_auth_free(struct nx_auth *auth); // NULL is fine; identities live on
 
+// Puts `key`, which it takes over, in place of the old one. Tokens that were remembered are not
+// taken on its word: they are verified anew. Identities that were handed out live on.
+void nx_auth_set_key(struct nx_auth *auth, struct nx_auth_key *key);
+
 // Verifies a token at the time `now_s` (Unix). On success *out is a reference for the caller to
 // drop. Tokens once found valid are remembered by their SHA-256, so that the next request with the
 // same one costs a hash; their expiry is checked each time.

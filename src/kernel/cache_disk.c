@@ -176,9 +176,10 @@ static bool is_overdue(const struct job *job) {
 
 static struct job *first_overdue(struct nx_cache_disk *d) {
     struct job *job;
-    TAILQ_FOREACH(job, &d->reading, link)
-    if (is_overdue(job))
-        return job;
+    TAILQ_FOREACH(job, &d->reading, link) {
+        if (is_overdue(job))
+            return job;
+    }
     job = TAILQ_FIRST(&d->reads); // the oldest
     return job && is_overdue(job) ? job : NULL;
 }
@@ -188,10 +189,12 @@ static void on_patience(uv_timer_t *timer) {
     struct nx_cache_disk *d = timer->data;
     const struct nx_error err = {.message = "it does not answer"};
     struct job *job;
-    TAILQ_FOREACH(job, &d->reading, link)
-    job->ticks++;
-    TAILQ_FOREACH(job, &d->reads, link)
-    job->ticks++;
+    TAILQ_FOREACH(job, &d->reading, link) {
+        job->ticks++;
+    }
+    TAILQ_FOREACH(job, &d->reads, link) {
+        job->ticks++;
+    }
     while ((job = first_overdue(d))) {
         d->stats.reads[NX_CACHE_READ_FAILED]++;
         note_failure(d, &err);

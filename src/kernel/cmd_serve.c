@@ -22,6 +22,7 @@
 #include "kernel/config.h"
 #include "kernel/http.h"
 #include "kernel/load.h"
+#include "kernel/reload.h"
 #include "kernel/runtime.h"
 #include "sandbox/launcher.h"
 
@@ -37,7 +38,7 @@ struct serve {
     struct nx_metrics *metrics;
     struct nx_cache_disk *disk; // NULL: none, or closed
     uv_signal_t terminate, interrupt;
-    uv_signal_t hangup; // watched if there is a policy to read anew
+    uv_signal_t hangup; // watched if there are files to read anew
     bool listening, stopping;
     int exit_code;
 };
@@ -90,16 +91,6 @@ static void print_lines(const char *text, const char *what) {
     }
 }
 
-static void log_lines(const char *text) {
-    char line[256];
-    while (text && *text) {
-        size_t len = strcspn(text, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)len, text);
-        nx_log(NX_LOG_WARN, "config", line, NULL);
-        text += len + (text[len] == '\n');
-    }
-}
-
 // Opened for good once there is a loop; here to list what is wrong with it among the rest.
 static int check_cache_dir(const struct nx_config *config, struct nx_buf *problems) {
     struct nx_error err = {0};
@@ -124,12 +115,14 @@ static int load_config(struct nx_config *config, struct nx_access *access) {
         rc = NX_E_INVALID;
     if (check_cache_dir(config, &problems))
         rc = NX_E_INVALID;
+    if (nx_reload_log_level(config, &problems))
+        rc = NX_E_INVALID;
     nx_access_forget_secret(config, environ);
     if (rc) {
         print_lines(problems.data, "bad setting");
     } else {
         nx_log_configure(STDOUT_FILENO, config->log_level, config->log_pretty);
-        log_lines(notes.data);
+        nx_reload_log_lines(notes.data);
     }
     nx_buf_free(&problems);
     nx_buf_free(&notes);
@@ -304,19 +297,10 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     return rc;
 }
 
-// SIGHUP: the policy file has changed. If it is wrong, the old policy stays.
 static void on_hangup(uv_signal_t *handle, int signum) {
     struct serve *s = handle->data;
-    struct nx_buf problems;
     (void)signum;
-    nx_buf_init(&problems, NX_MAX_CONFIG_PROBLEM_BYTES);
-    if (nx_policy_reload(s->access.policy, s->config.policy_file, &problems)) {
-        log_lines(problems.data);
-        nx_log(NX_LOG_ERROR, "config", "the policy stays as it was", NULL);
-    } else {
-        nx_log(NX_LOG_INFO, "config", "policy read anew", NULL);
-    }
-    nx_buf_free(&problems);
+    nx_reload_files(&s->config, &s->access, s->disk);
 }
 
 static void watch_signals(struct serve *s) {
@@ -326,7 +310,7 @@ static void watch_signals(struct serve *s) {
     uv_signal_init(&s->loop, &s->interrupt);
     uv_signal_init(&s->loop, &s->hangup);
     s->terminate.data = s->interrupt.data = s->hangup.data = s;
-    if (s->access.policy)
+    if (nx_reload_has_files(&s->config))
         uv_signal_start(&s->hangup, on_hangup, SIGHUP);
     uv_signal_start(&s->terminate, on_signal, SIGTERM);
     uv_signal_start(&s->interrupt, on_signal, SIGINT);

@@ -62,6 +62,7 @@ static const struct setting settings[] = {
     {"CACHE_DIR", TEXT, AT(cache_dir), 0, 0},
     {"MAX_CACHE_MB", NUMBER, AT(max_cache_mb), 1, NX_MAX_CACHE_MB},
     {"LOG_LEVEL", LEVEL, AT(log_level), 0, 0},
+    {"LOG_LEVEL_FILE", TEXT, AT(log_level_file), 0, 0},
     {"LOG_PRETTY", BOOL, AT(log_pretty), 0, 0},
     {"AUDIT", AUDIT, AT(audit_all), 0, 0},
     {"AUTH_ENABLED", BOOL, AT(auth_enabled), 0, 0},

@@ -32,6 +32,7 @@ struct nx_config {
     const char *cache_dir; // NULL: no cache on disk
     uint32_t max_cache_mb; // of bytecode in memory, and as much again in cache_dir
     enum nx_log_level log_level;
+    const char *log_level_file; // holds the level instead; NULL: none
     bool log_pretty;
     bool audit_all;
     bool metrics_per_panel;
