@@ -30,15 +30,15 @@ static struct nx_span take(struct nx_span *text, char ch) {
 
 static bool read_number(struct nx_span text, unsigned max, unsigned *out) {
     unsigned n = 0;
-    if (text.len < 1 || text.len > 4)
-        return false;
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] < '0' || text.data[i] > '9')
             return false;
         n = n * 10 + (unsigned)(text.data[i] - '0');
+        if (n > max) // but any number of zeros in front, as panels may have them
+            return false;
     }
     *out = n;
-    return n <= max;
+    return text.len > 0;
 }
 
 static bool read_item(struct nx_span item, unsigned min, unsigned max, uint64_t *bits) {
