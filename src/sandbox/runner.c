@@ -347,6 +347,9 @@ int nx_runner_resume(uint32_t id, struct nx_span payload, struct nx_buf *out) {
     const uint32_t state_count = read_state(&r);
     struct nx_exec *exec = nx_wire_reader_done(&r) ? wake(id) : NULL;
     if (exec == NULL || !answer_call(exec, call_id)) {
+        if (exec != NULL) {
+            end_exec(exec, false);
+        }
         return NX_E_PROTOCOL;
     }
     nx_work_begin(exec, state_entries, state_count, (double)nx_clock_wall_ms());

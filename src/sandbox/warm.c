@@ -150,6 +150,7 @@ struct nx_instance *nx_warm_take(struct nx_warm_code *code, const struct nx_dead
     nx_instance_bind(instance, code->snapshot);
     nx_engine_set_deadline(instance, deadline);
     if (code->snapshot == NULL && !load_into(instance, code, trap, outcome)) {
+        nx_engine_clear_deadline(); // it would be told to an instance that is no more
         nx_instance_free(instance);
         return NULL;
     }

@@ -29,7 +29,8 @@ void nx_warm_unref(struct nx_warm_code *code);
 int nx_warm_spare(uint32_t count);
 
 // An instance with the code loaded, at rest. NULL with *trap and *outcome saying how loading ended
-// (NX_TRAP_NONE and NX_GUEST_DONE: no memory for an instance). The deadline applies to loading.
+// (NX_TRAP_NONE and NX_GUEST_DONE: no memory for an instance). The deadline applies to loading, and
+// on success goes on.
 struct nx_instance *nx_warm_take(struct nx_warm_code *code, const struct nx_deadline *deadline,
                                  enum nx_trap *trap, uint32_t *outcome);
 
