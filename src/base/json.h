@@ -59,7 +59,7 @@ int nx_json_append_comma(struct nx_buf *out);
 bool nx_utf8_valid(struct nx_span s);
 
 // The same with lone surrogates allowed in their three-byte form (WTF-8), as in JavaScript's
-// strings.
+// strings. Two that make a pair are not lone: they have to be one character in four bytes.
 bool nx_wtf8_valid(struct nx_span s);
 
 #endif

@@ -360,6 +360,29 @@ static void random_texts(void **state) {
     }
 }
 
+// A string has one spelling: two surrogates that make a character are written as that.
+static void wtf8_has_no_pairs(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool valid;
+    } cases[] = {
+        {"\xed\xa0\x80", true},                           // high alone
+        {"\xed\xb0\x80", true},                           // low alone
+        {"\xed\xb0\x80\xed\xa0\x80", true},               // low, high: no pair
+        {"\xed\xa0\x80\xed\xa0\x80", true},               // high, high
+        {"\xed\xa0\x80 \xed\xb0\x80", true},              // apart
+        {"\xed\xa0\x80\xed\xb0\x80", false},              // U+10000
+        {"\xed\xaf\xbf\xed\xbf\xbf", false},              // U+10FFFF
+        {"a\xed\xa0\x80\xed\xa0\x80\xed\xb0\x80", false}, // the second and the third
+        {"\xf0\x90\x80\x80", true},
+        {"\xed\xa0\x80\xed\xb0", false}, // cut
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (nx_wtf8_valid(nx_span_str(cases[i].text)) != cases[i].valid)
+            fail_msg("case %zu", i);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(valid_texts),
@@ -367,6 +390,7 @@ int main(void) {
         cmocka_unit_test(invalid_texts),
         cmocka_unit_test(error_names_the_byte),
         cmocka_unit_test(utf8_matches_the_reference),
+        cmocka_unit_test(wtf8_has_no_pairs),
         cmocka_unit_test(specials_are_seen_at_every_offset),
         cmocka_unit_test(depth_limit_is_exact),
         cmocka_unit_test(many_brackets),
