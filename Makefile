@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The few commands one types. Each is a thin name for a script under scripts/, which also works on
-# its own; the build itself is CMake's (CMakePresets.json: release, asan, dev, clang).
+# its own; the build itself is CMake's (CMakePresets.json: release, asan, dev, clang, fuzz).
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test lint bench manifests-check clean
+.PHONY: help deps build run test lint bench fuzz manifests-check clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ manifests-check: ## Hold the Kubernetes manifests against what makes them harden
 	@scripts/install-deps.sh test
 	@scripts/deploy-tools.sh
 	@scripts/check-manifests.py deploy/k8s/overlays/*
+
+fuzz: ## Fuzz every target for FUZZ_SECONDS (60)
+	@scripts/fuzz.sh
 
 clean: ## Remove build/
 	@rm -rf build

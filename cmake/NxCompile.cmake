@@ -28,6 +28,9 @@ if(NX_SANITIZE)
   target_compile_options(nx_options INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
     -fno-sanitize-recover=undefined)
   target_link_options(nx_options INTERFACE -fsanitize=address,undefined)
+  if(NX_FUZZ)
+    target_compile_options(nx_options INTERFACE -fsanitize=fuzzer-no-link)
+  endif()
 else()
   # Fortify needs the optimiser, and fights with AddressSanitizer's interceptors.
   target_compile_options(nx_options INTERFACE
