@@ -9,8 +9,8 @@ static bool is_surrogate(const unsigned char *p, size_t left) {
     return left >= 3 && p[0] == 0xed && p[1] >= 0xa0 && p[1] < 0xc0 && (p[2] & 0xc0) == 0x80;
 }
 
-// The length of the lone surrogate at `p`, or 0. A pair has to be written as the character it stands
-// for: the same string would have two spellings.
+// The length of the lone surrogate at `p`, or 0. A pair has to be written as the character it
+// stands for: the same string would have two spellings.
 static size_t lone_surrogate(const unsigned char *p, size_t left) {
     if (!is_surrogate(p, left))
         return 0;
