@@ -51,7 +51,7 @@ void guest_start(const struct nx_engine_imports *imports) {
                                       .stack_limit_bytes = GUEST_STACK_BYTES,
                                       .imports = imports ? imports : &nx_host_imports};
     FUZZ_CHECK(nx_engine_create(&config, &err) == 0);
-    FUZZ_CHECK(nx_runner_init() == 0);
+    FUZZ_CHECK(nx_runner_init(2) == 0);
     put_before_engine();
 }
 

@@ -22,7 +22,7 @@ static int set_up(void **state) {
                                             .imports = &nx_host_imports};
     nx_buf_init(&frame, NX_MAX_FRAME_BYTES);
     nx_buf_init(&answer, NX_MAX_FRAME_BYTES);
-    return nx_engine_create(&config, NULL) != 0 || nx_runner_init() != 0;
+    return nx_engine_create(&config, NULL) != 0 || nx_runner_init(2) != 0;
 }
 
 static int tear_down(void **state) {
