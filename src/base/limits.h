@@ -305,6 +305,8 @@
 // Descriptors kept free for workers, files and extensions when connections are many.
 #define NX_HTTP_SPARE_FDS              128
 #define NX_HTTP_BACKLOG                511
+// Descriptors that are not connections, at most: those of workers, extensions, listeners.
+#define NX_OTHER_FDS                   4096
 #define NX_MAX_PUBLIC_URL_BYTES        1024
 // From the first byte of a request to the end of its head; to the end of its body; a connection
 // without a request; a reply that the client does not take; reading on after a closing reply.

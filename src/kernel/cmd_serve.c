@@ -371,8 +371,10 @@ int nx_cmd_serve(int argc, char **argv) {
         return code;
     hide_from_debuggers();
     struct serve *s = calloc(1, sizeof *s);
-    if (!s)
+    if (!s) {
+        fputs("nexus serve: out of memory\n", stderr);
         return NX_EXIT_FAULT;
+    }
     // Before anything is read that it should not know.
     struct nx_error err = {0};
     if (nx_launcher_start(&s->launcher, NULL, &err)) {

@@ -326,8 +326,12 @@ void nx_suspend_unpark(struct nx_trigger *t);  // it no longer sits on an idle i
 void nx_suspend_release(struct nx_trigger *t); // gives up calls and timer
 
 // gather.c
-// Adds what a segment did. NX_E_LIMIT over NX_MAX_RESULT_BYTES, NX_E_NOMEM.
-int nx_gather_add(struct nx_gather **gather, const struct nx_segment *segment);
+// Copies what a segment did and makes room for it, so that nx_gather_merge cannot fail once the
+// segment is committed. *step is freed by that, or by nx_gather_free. NX_E_LIMIT over
+// NX_MAX_RESULT_BYTES, NX_E_NOMEM.
+int nx_gather_prepare(struct nx_gather **gather, const struct nx_segment *segment,
+                      struct nx_gather **step);
+void nx_gather_merge(struct nx_gather *gather, struct nx_gather *step);
 int nx_gather_add_logs(struct nx_gather **gather, const struct nx_log_entry *logs, size_t count);
 // Points the result's lists at what was gathered.
 void nx_gather_view(const struct nx_gather *gather, struct nx_result *result);

@@ -53,26 +53,13 @@ static int own(struct nx_gather *g, struct nx_span *a, struct nx_span *b, struct
     return 0;
 }
 
-static int add_mutation(struct nx_gather *g, struct nx_mutation m) {
-    int rc = own(g, &m.key, &m.json, NULL);
+// The keys of one segment are distinct.
+static int add_mutation(struct nx_gather *g, struct nx_mutation mutation) {
+    struct nx_mutation *item = add_item(&g->mutations, sizeof *item);
+    int rc = item ? own(g, &mutation.key, &mutation.json, NULL) : NX_E_NOMEM;
     if (rc)
         return rc;
-    struct nx_mutation *known = g->mutations.items;
-    for (size_t i = 0; i < g->mutations.count; i++) {
-        if (!nx_span_eq(known[i].key, m.key))
-            continue;
-        // Net effect in order of first write: the later value takes the earlier one's place.
-        g->bytes -= known[i].key.len + known[i].json.len;
-        free((char *)known[i].key.data);
-        known[i] = m;
-        return 0;
-    }
-    struct nx_mutation *item = add_item(&g->mutations, sizeof *item);
-    if (!item) {
-        free((char *)m.key.data);
-        return NX_E_NOMEM;
-    }
-    *item = m;
+    *item = mutation;
     g->mutations.count++;
     return 0;
 }
@@ -107,6 +94,18 @@ static int add_log(struct nx_gather *g, struct nx_log_entry log) {
     return 0;
 }
 
+// Makes room for so many more items.
+static int reserve(struct list *list, size_t more, size_t item_bytes) {
+    if (more <= list->capacity - list->count)
+        return 0;
+    void *items = realloc(list->items, (list->count + more) * item_bytes);
+    if (!items)
+        return NX_E_NOMEM;
+    list->items = items;
+    list->capacity = list->count + more;
+    return 0;
+}
+
 static int ensure(struct nx_gather **gather) {
     if (!*gather)
         *gather = calloc(1, sizeof **gather);
@@ -120,15 +119,78 @@ int nx_gather_add_logs(struct nx_gather **gather, const struct nx_log_entry *log
     return rc;
 }
 
-int nx_gather_add(struct nx_gather **gather, const struct nx_segment *segment) {
-    int rc = nx_gather_add_logs(gather, segment->logs, segment->log_count);
+// What a segment did, copied: a gather of its own.
+static int copy_segment(struct nx_gather **step, const struct nx_segment *segment) {
+    int rc = nx_gather_add_logs(step, segment->logs, segment->log_count);
     for (size_t i = 0; rc == 0 && i < segment->mutation_count; i++)
-        rc = add_mutation(*gather, segment->mutations[i]);
+        rc = add_mutation(*step, segment->mutations[i]);
     for (size_t i = 0; rc == 0 && i < segment->event_count; i++)
-        rc = add_event(*gather, segment->events[i]);
+        rc = add_event(*step, segment->events[i]);
     for (size_t i = 0; rc == 0 && i < segment->view_count; i++)
-        rc = add_view(*gather, segment->views[i]);
+        rc = add_view(*step, segment->views[i]);
     return rc;
+}
+
+static int make_room(struct nx_gather *g, const struct nx_gather *step) {
+    if (g->bytes + step->bytes > NX_MAX_RESULT_BYTES)
+        return NX_E_LIMIT;
+    int rc = reserve(&g->mutations, step->mutations.count, sizeof(struct nx_mutation));
+    if (rc == 0)
+        rc = reserve(&g->events, step->events.count, sizeof(struct nx_event));
+    if (rc == 0)
+        rc = reserve(&g->views, step->views.count, sizeof(struct nx_view_command));
+    if (rc == 0)
+        rc = reserve(&g->logs, step->logs.count, sizeof(struct nx_log_entry));
+    return rc;
+}
+
+int nx_gather_prepare(struct nx_gather **gather, const struct nx_segment *segment,
+                      struct nx_gather **step) {
+    *step = NULL;
+    int rc = ensure(gather);
+    if (rc == 0)
+        rc = copy_segment(step, segment);
+    if (rc == 0)
+        rc = make_room(*gather, *step);
+    if (rc) {
+        nx_gather_free(*step);
+        *step = NULL;
+    }
+    return rc;
+}
+
+// Net effect in order of first write: the later value takes the earlier one's place.
+static void merge_mutation(struct nx_gather *g, struct nx_mutation m) {
+    struct nx_mutation *known = g->mutations.items;
+    for (size_t i = 0; i < g->mutations.count; i++) {
+        if (!nx_span_eq(known[i].key, m.key))
+            continue;
+        g->bytes -= known[i].key.len + known[i].json.len;
+        free((char *)known[i].key.data);
+        known[i] = m;
+        return;
+    }
+    known[g->mutations.count++] = m;
+}
+
+// Moves the items of one list to the end of another, which has room.
+static void move(struct list *to, struct list *from, size_t item_bytes) {
+    if (from->count)
+        memcpy((char *)to->items + to->count * item_bytes, from->items, from->count * item_bytes);
+    to->count += from->count;
+    from->count = 0;
+}
+
+void nx_gather_merge(struct nx_gather *g, struct nx_gather *step) {
+    g->bytes += step->bytes;
+    const struct nx_mutation *mutations = step->mutations.items;
+    for (size_t i = 0; i < step->mutations.count; i++)
+        merge_mutation(g, mutations[i]);
+    step->mutations.count = 0;
+    move(&g->events, &step->events, sizeof(struct nx_event));
+    move(&g->views, &step->views, sizeof(struct nx_view_command));
+    move(&g->logs, &step->logs, sizeof(struct nx_log_entry));
+    nx_gather_free(step);
 }
 
 void nx_gather_view(const struct nx_gather *g, struct nx_result *result) {

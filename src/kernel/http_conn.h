@@ -2,7 +2,8 @@
 // The inside of the HTTP server, shared by the files that make it up.
 //
 // Who does what
-//   http_server.c    listening, accepting, time limits, stopping
+//   http_server.c    listening, time limits, stopping
+//   http_accept.c    accepting, also when memory or descriptors are short
 //   http_conn.c      a connection: bytes in, requests out, what to do between
 //   http_reply.c     replies, errors, writing
 //   http_dispatch.c  whether a request is admitted, and who answers it
@@ -121,8 +122,10 @@ struct nx_http {
     size_t ws_url_len;
     char metrics_url[NX_HTTP_URL_BYTES];              // of METRICS_PORT; empty without one
     uv_tcp_t listener, ws_listener, metrics_listener; // the others only with their port
-    uv_timer_t sweep;                                 // time limits and the Date header
-    uv_idle_t resumer;                                // active while `resume` holds somebody
+    int spare_fd;         // given up to accept, and close, one more connection; -1: none
+    bool accepting_again; // a connection waits in libuv for memory
+    uv_timer_t sweep;     // time limits and the Date header
+    uv_idle_t resumer;    // active while `resume` holds somebody
     struct nx_http_conn_list conns;
     struct nx_http_conn_list resume; // kept-alive connections with a request already read
     uint32_t conn_count;
@@ -174,6 +177,13 @@ void nx_http_conn_expire(struct nx_http_conn *conn);
 void nx_http_conn_replied(struct nx_http_conn *conn);
 // Goes on with requests that were already read.
 void nx_http_conn_resume(struct nx_http_conn *conn);
+
+// ---- http_accept.c ------------------------------------------------------------------------------
+
+// For uv_listen.
+void nx_http_on_connection(uv_stream_t *listener, int status);
+// Takes what there was no memory for. From time to time.
+void nx_http_accept_again(struct nx_http *http);
 
 // ---- http_server.c ------------------------------------------------------------------------------
 

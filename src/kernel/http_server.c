@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server: its address, accepting, time limits, and the way to its end.
+// The server: its address, time limits, and the way to its end.
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +7,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "kernel/http_conn.h"
 #include "kernel/http_replay.h"
+#include "kernel/loop.h"
 #include "kernel/ws.h"
 #include "kernel/ws_ticket.h"
 
@@ -29,6 +31,7 @@ static void on_sweep(uv_timer_t *timer) {
     uint64_t now = uv_now(http->loop);
     refresh_date(http);
     nx_replays_expire(http->replays);
+    nx_http_accept_again(http);
     struct nx_http_conn *conn;
     // Closing takes a connection off the list later, from the loop: the walk is safe.
     TAILQ_FOREACH(conn, &http->conns, link) {
@@ -38,41 +41,6 @@ static void on_sweep(uv_timer_t *timer) {
         else if (conn->deadline_ms && now >= conn->deadline_ms && conn->state != NX_CONN_CLOSED)
             nx_http_conn_expire(conn);
     }
-}
-
-// ---- Accepting ----------------------------------------------------------------------------------
-
-static void on_refused(uv_handle_t *handle) {
-    free(handle->data);
-}
-
-static void on_connection(uv_stream_t *listener, int status) {
-    struct nx_http *http = listener->data;
-    // Out of descriptors or memory: the client stays in the backlog or is dropped by the loop.
-    struct nx_http_conn *conn = status == 0 ? calloc(1, sizeof *conn) : NULL;
-    if (!conn)
-        return;
-    conn->http = http;
-    conn->tcp.data = conn;
-    if (uv_tcp_init(http->loop, &conn->tcp)) {
-        free(conn);
-        return;
-    }
-    conn->ws_only = listener == (uv_stream_t *)&http->ws_listener;
-    conn->metrics_only = listener == (uv_stream_t *)&http->metrics_listener;
-    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) || http->stopping) {
-        uv_close((uv_handle_t *)&conn->tcp, on_refused);
-        return;
-    }
-    TAILQ_INSERT_TAIL(&http->conns, conn, link);
-    http->conn_count++;
-    // Some of those past the cap are told so before they are closed, the rest is not.
-    if (http->conn_count <= http->config.max_clients)
-        nx_http_conn_start(conn);
-    else if (http->conn_count <= http->config.max_clients + NX_HTTP_SPARE_FDS / 2)
-        nx_http_conn_turn_away(conn);
-    else
-        nx_http_conn_close(conn);
 }
 
 // ---- Starting -----------------------------------------------------------------------------------
@@ -148,6 +116,7 @@ static int make_ws_url(struct nx_http *http, const char *public_url, struct nx_e
 }
 
 static void free_server(struct nx_http *http) {
+    nx_fd_close(&http->spare_fd);
     nx_ws_tickets_free(http->tickets);
     nx_replays_free(http->replays);
     free(http->ws_url);
@@ -184,6 +153,7 @@ static struct nx_http *new_server(uv_loop_t *loop, struct nx_runtime *runtime,
     http->config.host = http->config.public_url = NULL;
     http->config.max_clients = affordable_clients(config->max_clients);
     http->started_ms = uv_now(loop);
+    http->spare_fd = -1;
     TAILQ_INIT(&http->conns);
     TAILQ_INIT(&http->resume);
     nx_buf_init(&http->out, NX_MAX_HTTP_REPLY_BYTES);
@@ -211,7 +181,9 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
     http->listener.data = http->ws_listener.data = http->metrics_listener.data = http;
     http->sweep.data = http->resumer.data = http;
     http->open_handles = 5;
-    int rc = bind_listeners(http, config, err);
+    int rc = nx_loop_reserve(loop, http->config.max_clients + NX_OTHER_FDS, err);
+    if (rc == 0)
+        rc = bind_listeners(http, config, err);
     if (rc == 0)
         rc = make_ws_url(http, config->public_url, err);
     if (rc == 0)
@@ -234,9 +206,9 @@ int nx_http_listen(struct nx_http *http, struct nx_error *err) {
                {&http->ws_listener, http->ws_listen_url},
                {&http->metrics_listener, http->metrics_url}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        int rc = all[i].url[0]
-                     ? uv_listen((uv_stream_t *)all[i].listener, NX_HTTP_BACKLOG, on_connection)
-                     : 0;
+        int rc = all[i].url[0] ? uv_listen((uv_stream_t *)all[i].listener, NX_HTTP_BACKLOG,
+                                           nx_http_on_connection)
+                               : 0;
         if (rc)
             return nx_error_set(err, NX_E_IO, "cannot listen on %s: %s", all[i].url,
                                 uv_strerror(rc));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "kernel/cmd.h"
+#include "kernel/loop.h"
 
 struct verb {
     const char *name; // as typed
@@ -76,8 +77,15 @@ static int run_verb(const struct verb *verb, int argc, char **argv) {
 
 int main(int argc, char **argv) {
     static char help_option[] = "--help";
-    if (fill_standard_descriptors())
+    if (fill_standard_descriptors()) {
+        perror("nexus: cannot open /dev/null");
         return NX_EXIT_FAULT;
+    }
+    struct nx_error err = {0};
+    if (nx_loop_prepare(&err)) {
+        fprintf(stderr, "nexus: %s\n", err.message);
+        return NX_EXIT_FAULT;
+    }
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         name = "version";

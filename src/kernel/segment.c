@@ -55,6 +55,37 @@ static int commit(struct nx_trigger *t, const struct nx_segment *segment, struct
     return 0;
 }
 
+// The same for an execution whose result gathers several segments. What can fail about that comes
+// first: a segment whose caller could not be told of it is not committed.
+static int commit_gathered(struct nx_trigger *t, const struct nx_segment *segment,
+                           struct nx_error *err) {
+    struct nx_gather *step;
+    if (!t->gather && segment->status == NX_SEGMENT_DONE)
+        return commit(t, segment, err);
+    int rc = nx_gather_prepare(&t->gather, segment, &step);
+    if (rc == NX_E_LIMIT)
+        return nx_error_set(err, rc, "the result of all segments together is too large");
+    if (rc)
+        return nx_error_set(err, rc, "out of memory");
+    rc = commit(t, segment, err);
+    if (rc)
+        nx_gather_free(step);
+    else
+        nx_gather_merge(t->gather, step);
+    return rc;
+}
+
+static enum nx_result_code refusal_code(int rc) {
+    switch (rc) {
+    case NX_E_LIMIT:
+        return NX_RESULT_RESOURCE_LIMIT;
+    case NX_E_NOMEM:
+        return NX_RESULT_OVERLOADED;
+    default:
+        return NX_RESULT_INTERNAL_ERROR;
+    }
+}
+
 // Ends with what was gathered from earlier segments plus this one's logs. Without room for these
 // they are left out: the error itself matters more.
 static void end_with_error(struct nx_trigger *t, const struct nx_segment *segment,
@@ -90,11 +121,6 @@ static void end_failed(struct nx_trigger *t, const struct nx_segment *segment) {
 static void end_done(struct nx_trigger *t, const struct nx_segment *segment) {
     struct nx_result *result = &t->result;
     if (t->gather) {
-        if (nx_gather_add(&t->gather, segment)) {
-            end_with_error(t, segment, NX_RESULT_RESOURCE_LIMIT,
-                           nx_span_str("the result of all segments together is too large"));
-            return;
-        }
         nx_gather_view(t->gather, result);
     } else {
         result->mutations = segment->mutations;
@@ -129,17 +155,11 @@ static size_t list_calls(const struct nx_trigger *t, struct nx_ext_call *out) {
 static void suspend(struct nx_trigger *t, const struct nx_segment *segment) {
     struct nx_ext_call calls[NX_MAX_OUTSTANDING_CALLS];
     struct nx_result *result = &t->result;
-    int rc = nx_gather_add(&t->gather, segment);
-    if (rc) {
-        end_with_error(t, segment, NX_RESULT_RESOURCE_LIMIT,
-                       nx_span_str("the result of all segments together is too large"));
-        return;
-    }
     if (t->panel->phase == NX_PANEL_CLOSING && t->handler != t->panel->unmount) {
-        end_with_error(t, segment, NX_RESULT_CANCELLED, nx_span_str("the panel is closed"));
+        nx_trigger_fail(t, NX_RESULT_CANCELLED, nx_span_str("the panel is closed"));
         return;
     }
-    rc = nx_suspend(t, segment);
+    int rc = nx_suspend(t, segment);
     if (rc) {
         nx_trigger_fail(t, NX_RESULT_OVERLOADED, nx_span_str("out of memory"));
         return;
@@ -163,6 +183,13 @@ void nx_segment_done(void *user, struct nx_execution *execution, const struct nx
         nx_turn_not_run(t);
         return;
     }
+    if (t->phase == NX_TRIGGER_SUSPENDED || t->phase == NX_TRIGGER_READY) {
+        // Its worker is lost, and the turn is not its own: somebody else may have it.
+        t->execution = NULL;
+        nx_trigger_fail(t, segment->error.code, segment->error.message);
+        nx_turn_give(panel);
+        return;
+    }
     if (segment->status != NX_SEGMENT_DONE)
         nx_turn_break_chain(panel, NULL);
     panel->running = NULL;
@@ -174,13 +201,11 @@ void nx_segment_done(void *user, struct nx_execution *execution, const struct nx
     if (segment->status == NX_SEGMENT_ERROR) {
         end_failed(t, segment);
     } else {
-        int rc = commit(t, segment, &err);
+        int rc = commit_gathered(t, segment, &err);
         if (rc) // those behind began with what was not taken
             nx_turn_break_chain(panel, NULL);
         if (rc)
-            end_with_error(t, segment,
-                           rc == NX_E_LIMIT ? NX_RESULT_RESOURCE_LIMIT : NX_RESULT_INTERNAL_ERROR,
-                           nx_span_str(err.message));
+            end_with_error(t, segment, refusal_code(rc), nx_span_str(err.message));
         else if (segment->status == NX_SEGMENT_DONE)
             end_done(t, segment);
         else

@@ -68,8 +68,10 @@ static void set_deadline(struct nx_ws_session *s, uint64_t timeout_ms) {
 static int open_frames(struct nx_ws_session *s) {
     static const struct wslay_event_callbacks callbacks = {
         .recv_callback = on_recv, .send_callback = on_send, .on_msg_recv_callback = on_message};
-    if (wslay_event_context_server_init(&s->frames, &callbacks, s))
+    if (wslay_event_context_server_init(&s->frames, &callbacks, s)) {
+        s->frames = NULL; // freed already, but still named
         return NX_E_NOMEM;
+    }
     wslay_event_config_set_max_recv_msg_length(s->frames, s->ws->http->config.body_limit_bytes);
     return 0;
 }

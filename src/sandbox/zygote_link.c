@@ -311,7 +311,8 @@ void nx_zygote_fill(struct nx_sandbox *pool) {
         struct nx_peer *peer = &pool->peers[i];
         if (!nx_peer_alive(peer) && !peer->starting && now >= peer->restart_at_ns &&
             ask_for(pool, peer) != 0) {
-            peer->restart_at_ns = now + (uint64_t)NX_RESTART_MAX_MS * 1000000;
+            peer->restart_delay_ms = nx_pool_backoff(peer->restart_delay_ms, 0);
+            peer->restart_at_ns = now + (uint64_t)peer->restart_delay_ms * 1000000;
         }
     }
 }

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Accepting connections, also when memory or descriptors are short. libuv watches a listener as
+// long as the connections it has accepted are taken from it, and calls back as often as the
+// listener is readable: whoever does not take one is called no more, and whoever cannot get one is
+// called for ever. So every call has to take one, somehow.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "kernel/http_conn.h"
+
+static void on_refused(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+// The descriptor that is given up when there is no other. A copy of the listener's: it needs no
+// file, whatever this process may still open.
+static void keep_spare(struct nx_http *http, int listener) {
+    if (http->spare_fd < 0)
+        http->spare_fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+}
+
+// Out of descriptors: the spare one makes room to accept those who wait, and close them.
+static void turn_away_all(struct nx_http *http, uv_stream_t *listener) {
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)listener, &fd))
+        return;
+    nx_fd_close(&http->spare_fd);
+    for (int i = 0; i < NX_HTTP_BACKLOG; i++) {
+        int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (client < 0)
+            break; // none is left; or somebody else was quicker to take the descriptor
+        nx_fd_close(&client);
+    }
+    keep_spare(http, fd);
+}
+
+static void take(struct nx_http *http, uv_stream_t *listener, struct nx_http_conn *conn) {
+    conn->http = http;
+    conn->tcp.data = conn;
+    uv_tcp_init(http->loop, &conn->tcp); // fails only with flags
+    conn->ws_only = listener == (uv_stream_t *)&http->ws_listener;
+    conn->metrics_only = listener == (uv_stream_t *)&http->metrics_listener;
+    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) || http->stopping) {
+        uv_close((uv_handle_t *)&conn->tcp, on_refused);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&http->conns, conn, link);
+    http->conn_count++;
+    // Some of those past the cap are told so before they are closed, the rest is not.
+    if (http->conn_count <= http->config.max_clients)
+        nx_http_conn_start(conn);
+    else if (http->conn_count <= http->config.max_clients + NX_HTTP_SPARE_FDS / 2)
+        nx_http_conn_turn_away(conn);
+    else
+        nx_http_conn_close(conn);
+}
+
+void nx_http_on_connection(uv_stream_t *listener, int status) {
+    struct nx_http *http = listener->data;
+    if (status) {
+        turn_away_all(http, listener);
+        return;
+    }
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)listener, &fd) == 0)
+        keep_spare(http, fd);
+    struct nx_http_conn *conn = calloc(1, sizeof *conn);
+    if (conn)
+        take(http, listener, conn);
+    else
+        http->accepting_again = true; // it waits in the listener, and so do those behind it
+}
+
+void nx_http_accept_again(struct nx_http *http) {
+    uv_tcp_t *listeners[] = {&http->listener, &http->ws_listener, &http->metrics_listener};
+    if (!http->accepting_again)
+        return;
+    http->accepting_again = false;
+    for (size_t i = 0; i < sizeof listeners / sizeof listeners[0]; i++) {
+        struct nx_http_conn *conn = calloc(1, sizeof *conn);
+        if (!conn) {
+            http->accepting_again = true;
+            return;
+        }
+        take(http, (uv_stream_t *)listeners[i], conn); // with nothing to take it is closed again
+    }
+}
