@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What libuv needs to be told so that memory running out does not end the process: it calls abort()
-// where its table of watched descriptors cannot grow (uv__io_start, maybe_resize), and where it cannot
-// have the few descriptors it lives on (uv__signal_global_init).
+// where its table of watched descriptors cannot grow (uv__io_start, maybe_resize), and where it
+// cannot have the few descriptors it lives on (uv__signal_global_init).
 #ifndef NX_KERNEL_LOOP_H
 #define NX_KERNEL_LOOP_H
 
