@@ -370,7 +370,7 @@ int main(int argc, char **argv) {
     if (nx_engine_create(&config, &err) != 0) {
         die(err.message);
     }
-    if (nx_runner_init() != 0) {
+    if (nx_runner_init(0) != 0) {
         die("the worker does not start");
     }
     if (js) {

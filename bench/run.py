@@ -5,7 +5,7 @@ Every figure is the median of several rounds, with the smallest and the largest.
 in turn within each round, so that a machine whose speed drifts does not favour one side. The same
 figures, with every sample, go to build/bench/results.json.
 
-usage: run.py [engine|js|server]...   (default: all)
+usage: run.py [engine|js|server|others]...   (default: all)
 """
 import pathlib
 import subprocess
@@ -13,6 +13,7 @@ import sys
 
 import engine
 import js
+import others
 import report
 import server
 
@@ -34,7 +35,8 @@ def build():
 def main(wanted):
     sections = {"engine": lambda: engine.measure(BUILD / "bench/bench_engine"),
                 "js": lambda: js.measure(BUILD / "bench/bench_engine", GUEST / "qjs_native"),
-                "server": lambda: server.measure(BUILD / "bin/nexus")}
+                "server": lambda: server.measure(BUILD / "bin/nexus"),
+                "others": lambda: others.measure(BUILD / "bin/nexus", ROOT / "build/bench/others")}
     unknown = [name for name in wanted if name not in sections]
     if unknown:
         sys.exit(f"bench: no such part: {' '.join(unknown)} (there are: {' '.join(sections)})")
