@@ -48,6 +48,7 @@ struct nx_cache_disk {
     size_t write_bytes; // of bytecode
     bool writing;
     uv_timer_t timer; // patience with reads; when closing, with writes
+    uv_timer_t first; // the sweep when the loop begins
     uv_timer_t quiet; // runs while reads are recent: writes wait
     int open_handles;
 
@@ -322,7 +323,7 @@ static bool may_wait(const struct nx_cache_disk *d) {
 
 static void start_write(struct nx_cache_disk *d) {
     struct job *job = TAILQ_FIRST(&d->writes);
-    if (d->writing || !job || may_wait(d))
+    if (d->writing || !job || (job->code && may_wait(d))) // a sweep disturbs no reads
         return;
     d->writing = true;
     uv_queue_work(d->loop, &job->work, write_work, on_written);
@@ -356,6 +357,10 @@ static void tier_save(void *user, struct nx_code *code) {
 
 // ---- Opening and closing ------------------------------------------------------------------------
 
+static void on_first(uv_timer_t *timer) {
+    add_write(timer->data, NULL);
+}
+
 int nx_cache_disk_open(struct nx_cache_disk **out, uv_loop_t *loop,
                        const struct nx_cache_disk_config *config, struct nx_error *err) {
     struct nx_cache_disk *d = calloc(1, sizeof *d);
@@ -381,13 +386,14 @@ int nx_cache_disk_open(struct nx_cache_disk **out, uv_loop_t *loop,
     }
     uv_timer_init(loop, &d->timer);
     uv_timer_init(loop, &d->quiet);
-    d->timer.data = d->quiet.data = d;
-    d->open_handles = 2;
+    uv_timer_init(loop, &d->first);
+    d->timer.data = d->quiet.data = d->first.data = d;
+    d->open_handles = 3;
     d->usable = rc == 0;
     if (rc)
         note_failure(d, &why);
     else
-        add_write(d, NULL);
+        uv_timer_start(&d->first, on_first, 0, 0);
     *out = d;
     return 0;
 }
@@ -418,6 +424,7 @@ static void check_closed(struct nx_cache_disk *d) {
         !uv_is_closing((uv_handle_t *)&d->timer)) {
         uv_close((uv_handle_t *)&d->timer, on_timer_closed);
         uv_close((uv_handle_t *)&d->quiet, on_timer_closed);
+        uv_close((uv_handle_t *)&d->first, on_timer_closed);
     }
 }
 

@@ -36,9 +36,11 @@ struct nx_cache_disk_config {
     void *user;
 };
 
-// Opens the directory and starts to sweep it. A disk that does not work just now is no error here:
-// on_news hears of it, inside this call. On success *out is ended by nx_cache_disk_close.
-// Errors: NX_E_INVALID (the directory is not one to trust, see nx_cache_dir_open), NX_E_NOMEM.
+// Opens the directory; the loop starts to sweep it, and with that libuv's threads: there is none
+// before the loop runs, so that the process can be locked down as a whole. A disk that does not
+// work just now is no error here: on_news hears of it, inside this call. On success *out is ended
+// by nx_cache_disk_close. Errors: NX_E_INVALID (the directory is not one to trust, see
+// nx_cache_dir_open), NX_E_NOMEM.
 int nx_cache_disk_open(struct nx_cache_disk **out, uv_loop_t *loop,
                        const struct nx_cache_disk_config *config, struct nx_error *err);
 

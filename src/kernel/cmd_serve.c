@@ -22,9 +22,11 @@
 #include "kernel/config.h"
 #include "kernel/http.h"
 #include "kernel/load.h"
+#include "kernel/lockdown.h"
 #include "kernel/reload.h"
 #include "kernel/runtime.h"
 #include "sandbox/launcher.h"
+#include "sandbox/lockdown.h"
 
 struct serve {
     uv_loop_t loop;
@@ -338,14 +340,55 @@ static int open_disk(struct serve *s, struct nx_error *err) {
     return rc;
 }
 
+// ---- The lockdown
+// --------------------------------------------------------------------------------
+
+static void log_protections(uint32_t in_force) {
+    bool landlock = in_force & NX_PROTECT_LANDLOCK;
+    nx_log(landlock ? NX_LOG_INFO : NX_LOG_WARN, "server",
+           landlock ? "locked down"
+                    : "locked down, but the system has no Landlock: files are open as they are to "
+                      "its user",
+           NX_LOG_FIELDS(NX_LOG_BOOL("landlock", landlock)));
+}
+
+// Takes from this process what serving does not need: see lockdown.h. Addresses are bound and the
+// first worker runs; panels are not read yet.
+static int lock_down(struct serve *s, const char *panels_dir, struct nx_error *err) {
+    const struct nx_lockdown_needs needs = {
+        .panels_dir = panels_dir,
+        .reread = {s->config.policy_file, s->config.jwt_secret_file, s->config.jwt_public_key_file,
+                   s->config.log_level_file},
+        .cache_dir = s->config.cache_dir,
+        .http_client = s->config.http.allowed_domains != NULL,
+        .ca_file = s->config.http.ca_file,
+        .strict = s->config.kernel_lockdown == NX_LOCKDOWN_STRICT,
+    };
+    uint32_t in_force;
+    if (s->config.kernel_lockdown == NX_LOCKDOWN_OFF) {
+        nx_log(NX_LOG_WARN, "server", "not locked down: KERNEL_LOCKDOWN=off", NULL);
+        return 0;
+    }
+    int rc = nx_lockdown_enter(&needs, &in_force, err);
+    if (rc == 0) {
+        nx_http_set_protections(s->http, in_force);
+        log_protections(in_force);
+    }
+    return rc;
+}
+
 static int run(struct serve *s, const char *panels_dir) {
     struct nx_error err = {0};
+    if (s->config.kernel_lockdown != NX_LOCKDOWN_OFF && nx_lockdown_begin(&err)) {
+        nx_log(NX_LOG_ERROR, "server", err.message, NULL);
+        return NX_EXIT_FAULT;
+    }
     if (uv_loop_init(&s->loop)) {
         fputs("nexus serve: cannot make an event loop\n", stderr);
         return NX_EXIT_FAULT;
     }
     watch_signals(s);
-    if (open_disk(s, &err) || start_parts(s, panels_dir, &err)) {
+    if (open_disk(s, &err) || start_parts(s, panels_dir, &err) || lock_down(s, panels_dir, &err)) {
         s->exit_code = NX_EXIT_FAULT;
         nx_log(NX_LOG_ERROR, "server", err.message, NULL);
         if (s->runtime)

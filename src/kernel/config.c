@@ -21,6 +21,7 @@ enum kind {
     LEVEL,     // enum nx_log_level
     AUDIT,     // bool: all or denied
     ALGORITHM, // enum nx_auth_alg
+    LOCKDOWN,  // enum nx_lockdown_mode
 };
 
 struct setting {
@@ -82,6 +83,7 @@ static const struct setting settings[] = {
     {"HTTP_MAX_CONCURRENT", NUMBER, AT(http.max_concurrent), 1, NX_MAX_HTTP_EXT_CONCURRENT},
     {"HTTP_TIMEOUT", NUMBER, AT(http.timeout_ms), 1, NX_MAX_HTTP_EXT_TIMEOUT_MS},
     {"HTTP_MAX_RESPONSE_KB", NUMBER, AT(http.max_response_kb), 1, NX_MAX_HTTP_EXT_KB},
+    {"KERNEL_LOCKDOWN", LOCKDOWN, AT(kernel_lockdown), 0, 0},
     {"METRICS_PER_PANEL", BOOL, AT(metrics_per_panel), 0, 0},
 };
 
@@ -201,6 +203,18 @@ static void read_algorithm(const struct setting *s, const char *text, enum nx_au
     problem(problems, s->name, text, "must be HS256, RS256, ES256 or EdDSA");
 }
 
+static void read_lockdown(const struct setting *s, const char *text, enum nx_lockdown_mode *field,
+                          struct nx_buf *problems) {
+    static const char *const names[] = {"on", "strict", "off"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *field = (enum nx_lockdown_mode)i;
+            return;
+        }
+    }
+    problem(problems, s->name, text, "must be on, strict or off");
+}
+
 static void read_setting(const struct setting *s, const char *text, struct nx_config *config,
                          struct nx_buf *problems) {
     char *field = (char *)config + s->offset;
@@ -230,6 +244,9 @@ static void read_setting(const struct setting *s, const char *text, struct nx_co
         break;
     case ALGORITHM:
         read_algorithm(s, text, (enum nx_auth_alg *)(void *)field, problems);
+        break;
+    case LOCKDOWN:
+        read_lockdown(s, text, (enum nx_lockdown_mode *)(void *)field, problems);
         break;
     }
 }

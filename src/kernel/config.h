@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "ext/http.h"
 #include "kernel/auth_key.h"
+#include "kernel/lockdown.h"
 
 enum { NX_CONFIG_PORT_OFF = -1, NX_CONFIG_PORT_UNSET = -2 };
 
@@ -36,6 +37,7 @@ struct nx_config {
     bool log_pretty;
     bool audit_all;
     bool metrics_per_panel;
+    enum nx_lockdown_mode kernel_lockdown;
     struct nx_ext_http_config http;
     bool auth_enabled;
     enum nx_auth_alg jwt_alg;

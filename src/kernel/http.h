@@ -46,6 +46,9 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
 int nx_http_listen(struct nx_http *http, struct nx_error *err);
 void nx_http_set_ready(struct nx_http *http);
 
+// What the process itself has given up, for /health: bits of enum nx_protection.
+void nx_http_set_protections(struct nx_http *http, uint32_t in_force);
+
 // "http://127.0.0.1:3000", with the real port. Valid while the server is.
 const char *nx_http_url(const struct nx_http *http);
 

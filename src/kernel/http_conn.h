@@ -109,7 +109,11 @@ TAILQ_HEAD(nx_http_conn_list, nx_http_conn);
 struct nx_http_processes {
     uint64_t taken_ms; // of the loop's clock; 0: never
     uint64_t memory_bytes;
-    int seccomp, no_new_privs; // of a worker, as the kernel reports them; -1: unknown
+    // As the operating system reports them, of a worker and of this process; -1: unknown.
+    struct nx_http_locks {
+        int seccomp, no_new_privs;
+    } worker, own;
+    int worker_oom_score_adj; // 1000: ended before anything else when memory runs out; -1: unknown
 };
 
 struct nx_http {
@@ -131,6 +135,7 @@ struct nx_http {
     uint32_t conn_count;
     size_t buffered_bytes;
     bool ready, draining;
+    uint32_t protections; // of this process: bits of enum nx_protection
     uint64_t started_ms;
     uint64_t request_seed, request_count; // for generated request ids
     struct nx_buf out;                    // the reply being made: head room, then its body

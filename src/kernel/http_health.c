@@ -38,22 +38,36 @@ static int status_number(const struct nx_buf *text, const char *name) {
     return line ? (int)strtol(line + strlen(name), NULL, 10) : -1;
 }
 
+static void read_locks(pid_t pid, struct nx_http_locks *out) {
+    struct nx_buf text;
+    *out = (struct nx_http_locks){-1, -1};
+    if (read_proc(pid, "status", &text)) {
+        out->seccomp = status_number(&text, "\nSeccomp:\t");
+        out->no_new_privs = status_number(&text, "\nNoNewPrivs:\t");
+        nx_buf_free(&text);
+    }
+}
+
 static const struct nx_http_processes *processes(struct nx_http *http,
                                                  const struct nx_sandbox_stats *sandbox) {
     struct nx_http_processes *p = &http->processes;
     uint64_t now = uv_now(http->loop);
     if (p->taken_ms && now - p->taken_ms < PROCESSES_MAX_AGE_MS)
         return p;
-    *p = (struct nx_http_processes){.taken_ms = now, .seccomp = -1, .no_new_privs = -1};
+    *p =
+        (struct nx_http_processes){.taken_ms = now, .worker = {-1, -1}, .worker_oom_score_adj = -1};
     p->memory_bytes = resident_bytes(getpid()) + resident_bytes(sandbox->zygote_pid);
     size_t pids = sizeof sandbox->worker_pids / sizeof sandbox->worker_pids[0];
     for (size_t i = 0; i < pids && sandbox->worker_pids[i]; i++)
         p->memory_bytes += resident_bytes(sandbox->worker_pids[i]);
+    read_locks(getpid(), &p->own);
     struct nx_buf text;
-    if (sandbox->worker_pids[0] && read_proc(sandbox->worker_pids[0], "status", &text)) {
-        p->seccomp = status_number(&text, "\nSeccomp:\t");
-        p->no_new_privs = status_number(&text, "\nNoNewPrivs:\t");
-        nx_buf_free(&text);
+    if (sandbox->worker_pids[0]) {
+        read_locks(sandbox->worker_pids[0], &p->worker);
+        if (read_proc(sandbox->worker_pids[0], "oom_score_adj", &text)) {
+            p->worker_oom_score_adj = (int)strtol(text.data, NULL, 10);
+            nx_buf_free(&text);
+        }
     }
     return p;
 }
@@ -81,16 +95,23 @@ static const char *json_bool(bool value) {
     return value ? "true" : "false";
 }
 
-// seccomp and no_new_privs as the system reports them of a worker, the rest as the worker did.
-static void put_sandbox(struct nx_buf *out, const struct nx_http_processes *p,
-                        uint32_t protections) {
-    nx_buf_printf(out,
-                  ",\"sandbox\":{\"seccomp\":\"%s\",\"landlock\":%s,\"namespaces\":%s,"
-                  "\"noCapabilities\":%s,\"noNewPrivs\":%s}",
-                  seccomp_name(p->seccomp), json_bool(protections & NX_PROTECT_LANDLOCK),
-                  json_bool(protections & NX_PROTECT_NAMESPACES),
+// seccomp and no_new_privs as the system reports them, the rest as the process found it.
+static void put_locks(struct nx_buf *out, const char *name, const struct nx_http_locks *locks,
+                      uint32_t protections) {
+    nx_buf_printf(out, ",\"%s\":{\"seccomp\":\"%s\",\"landlock\":%s,", name,
+                  seccomp_name(locks->seccomp), json_bool(protections & NX_PROTECT_LANDLOCK));
+    nx_buf_printf(out, "\"noCapabilities\":%s,\"noNewPrivs\":%s",
                   json_bool(protections & NX_PROTECT_NO_CAPABILITIES),
-                  p->no_new_privs < 0 ? "null" : json_bool(p->no_new_privs == 1));
+                  locks->no_new_privs < 0 ? "null" : json_bool(locks->no_new_privs == 1));
+}
+
+static void put_protections(struct nx_buf *out, const struct nx_http_processes *p,
+                            uint32_t of_workers, uint32_t own) {
+    put_locks(out, "sandbox", &p->worker, of_workers);
+    nx_buf_printf(out, ",\"namespaces\":%s,\"oomScoreAdj\":%d}",
+                  json_bool(of_workers & NX_PROTECT_NAMESPACES), p->worker_oom_score_adj);
+    put_locks(out, "kernel", &p->own, own);
+    nx_buf_append_char(out, '}');
 }
 
 void nx_http_health(const struct nx_http_request *request) {
@@ -107,7 +128,7 @@ void nx_http_health(const struct nx_http_request *request) {
                   (double)(uv_now(http->loop) - http->started_ms) / 1000, stats.panels_active,
                   stats.panels_suspended);
     put_runtime(out, &stats, p);
-    put_sandbox(out, p, stats.sandbox.protections);
+    put_protections(out, p, stats.sandbox.protections, http->protections);
     nx_buf_append_char(out, '}');
     struct nx_http_reply reply = {.status = alive ? 200 : 503, .retry_after_s = alive ? 0 : 1};
     nx_http_send(request->conn, &reply);

@@ -221,6 +221,10 @@ void nx_http_set_ready(struct nx_http *http) {
     http->ready = true;
 }
 
+void nx_http_set_protections(struct nx_http *http, uint32_t in_force) {
+    http->protections = in_force;
+}
+
 const char *nx_http_url(const struct nx_http *http) {
     return http->url;
 }

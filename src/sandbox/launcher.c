@@ -55,6 +55,7 @@ static int start(struct nx_launcher *launcher, struct nx_error *err) {
     }
     launcher->pid = fork();
     if (launcher->pid == 0) {
+        close(ends[0]); // or it would never see that end close
         nx_launcher_child(launcher->executable, ends[1], parent);
     }
     close(ends[1]);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worker's system calls. Everything that is not listed ends the process, also every call of
 // another ABI (x32, i386), which libseccomp's filters refuse by architecture.
-#include <errno.h>
-#include <seccomp.h>
 #include <sys/mman.h>
 #include <time.h>
 
+#include "base/privileges.h"
+#include "sandbox/filter.h"
 #include "sandbox/lockdown.h"
 #include "sandbox/pagescan.h"
 
@@ -13,30 +13,11 @@
 #include <asm/prctl.h>
 #endif
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define NX_SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define NX_SANITIZED
-#endif
-
 // A sanitizer's run-time library makes calls of its own (and writes its report with them): there
 // the filter is in place but lets through what it would kill for.
-#if defined(NX_SANITIZED)
-#define NX_OTHERWISE SCMP_ACT_LOG
-#else
-#define NX_OTHERWISE SCMP_ACT_KILL_PROCESS
-#endif
+#define NX_OTHERWISE (NX_SANITIZED ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS)
 
-struct rule {
-    int call;
-    unsigned count;
-    struct scmp_arg_cmp args[2];
-};
-
-static const struct rule rules[] = {
+static const struct nx_filter_rule rules[] = {
     // Frames come and go. The only socket is the channel; nothing else that is open can be written:
     // images are sealed, the page map is read-only, and what was the error stream is /dev/null.
     {SCMP_SYS(recvfrom), 0, {{0}}},
@@ -80,31 +61,15 @@ static const struct rule rules[] = {
 };
 
 int nx_lockdown_seccomp(struct nx_error *err) {
-    scmp_filter_ctx filter = seccomp_init(NX_OTHERWISE);
-    if (filter == NULL) {
-        // libseccomp first asks the system what it can do, and does not say why it got no answer.
-        return nx_error_set(err, NX_E_IO,
-                            "cannot make a seccomp filter: the system refuses seccomp(2)");
-    }
-    // A call from a foreign ABI must end the process like any other that is not listed, and a
-    // binary tree keeps the few calls of the hot path from paying for the length of the list.
-    int status = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-    if (status == 0) {
-        status = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    }
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]) && status == 0; i++) {
-        status = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rules[i].call, rules[i].count,
-                                        rules[i].args);
-    }
-    if (status == 0) {
-        status = seccomp_load(filter);
-        status =
-            status == -ECANCELED ? -errno : status; // the system's answer, in place of "failed"
-    }
-    seccomp_release(filter);
+    scmp_filter_ctx filter;
+    int status = nx_filter_begin(&filter, NX_OTHERWISE, err);
     if (status != 0) {
-        errno = -status;
-        return nx_error_errno(err, "cannot install the seccomp filter");
+        return status;
     }
-    return 0;
+    status = nx_filter_add(filter, SCMP_ACT_ALLOW, rules, sizeof(rules) / sizeof(rules[0]), err);
+    if (status != 0) {
+        seccomp_release(filter);
+        return status;
+    }
+    return nx_filter_load(filter, err);
 }

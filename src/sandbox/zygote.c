@@ -180,6 +180,17 @@ static void reap(int signal_number) {
     errno = saved;
 }
 
+// When memory runs out, the system is to end workers (and with equal claims the largest one) rather
+// than the server. Raising one's own claim takes no privilege, but the file is root's as soon as
+// the process is not dumpable. Optional: /health shows what the system made of it.
+static void go_first(void) {
+    static const char most[] = "1000"; // OOM_SCORE_ADJ_MAX
+    NX_CLEANUP_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!write(fd, most, sizeof(most) - 1);
+    }
+}
+
 // What must hold before anything is built. The order is safe: no foreign code has run yet, and each
 // step only takes away.
 static int harden(struct nx_error *err) {
@@ -201,6 +212,7 @@ static int harden(struct nx_error *err) {
                             "started with an environment: nexus starts this "
                             "program, people do not");
     }
+    go_first();
     if (close_range(NX_WIRE_ZYGOTE_FD + 1, ~0U, 0) != 0) {
         return nx_error_errno(err, "cannot close what was open");
     }

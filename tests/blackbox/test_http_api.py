@@ -339,7 +339,11 @@ def test_health_reports_the_sandbox_as_it_is(server):
         "seccomp": ["off", "strict", "filter"][int(status["Seccomp"])],
         "noCapabilities": not any(int(status[kind], 16) for kind in ("CapPrm", "CapEff", "CapInh")),
         "noNewPrivs": status["NoNewPrivs"] == "1",
+        "oomScoreAdj": 1000,
     }
+    # Workers go first when memory runs out, and the server is not among them.
+    for pid, expected in ((worker, 1000), (server.process.pid, int(pathlib.Path("/proc/self/oom_score_adj").read_text()))):
+        assert int(pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text()) == expected
 
 
 def test_ready(server):

@@ -21,10 +21,10 @@ def _load_blackbox():
 class Installation:
     """nexus, and beside it a program that takes the place of nexus-sandbox."""
 
-    def __init__(self, sandbox="nexus-sandbox"):
+    def __init__(self, sandbox="nexus-sandbox", nexus="nexus"):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="escape-"))
         self.folder.chmod(0o755)
-        for source, name in (("nexus", "nexus"), (sandbox, "nexus-sandbox"), ("refuse-calls", "refuse-calls")):
+        for source, name in ((nexus, "nexus"), (sandbox, "nexus-sandbox"), ("refuse-calls", "refuse-calls")):
             shutil.copy(BIN_DIR / source, self.folder / name)
 
     def command(self, user, refused=()):
@@ -32,13 +32,13 @@ class Installation:
         refusal = [self.folder / "refuse-calls", *refused, "--"] if refused else []
         return [*user.command, *map(str, refusal), str(self.folder / "nexus")]
 
-    def serve(self, user, refused=(), **options):
+    def serve(self, user, refused=(), arguments=(), **options):
         """Starts `nexus serve`: the Server of the black-box tests."""
         blackbox = _load_blackbox()
         blackbox.NEXUS = self.folder / "start"
         blackbox.NEXUS.write_text(f'#!/bin/sh\nexec {shlex.join(self.command(user, refused))} "$@"\n')
         blackbox.NEXUS.chmod(0o755)
-        return blackbox.Server(**options)
+        return blackbox.Server(*arguments, **options)
 
     def processes(self):
         """The process numbers of whatever runs from here."""
