@@ -5,7 +5,7 @@
 # tests/deploy/package-lock.json; nothing of it runs at installation, and nothing is committed.
 # usage: deploy-tools.sh
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
 
 out=build/deploy-tools
 mkdir -p "$out"

@@ -147,16 +147,17 @@ def read_only_root(m):
                 yield f"{where}: {mount['mountPath']} is writable"
 
 
-@item("cache", "server", "CACHE_DIR is a volume in memory of at most 128Mi, and MAX_CACHE_MB fits in")
+@item("cache", "server", "CACHE_DIR is inside a volume in memory of at most 128Mi, and MAX_CACHE_MB fits in")
 def cache(m):
     for one, pod in m.pods():
         settings = m.settings(one)
         sources = {volume["name"]: volume for volume in pod.get("volumes") or []}
         mounts = {mount["mountPath"]: mount["name"] for mount in dig(pod, "containers", 0, "volumeMounts", default=[])}
-        where = settings.get("CACHE_DIR")
-        empty = dig(sources, mounts.get(where), "emptyDir")
+        # Inside, not the volume itself: that is open to every user, which the server does not accept.
+        where = settings.get("CACHE_DIR", "")
+        empty = dig(sources, mounts.get(where.rpartition("/")[0]), "emptyDir")
         if empty is None:
-            yield f"{name_of(one)}: CACHE_DIR={where} is no emptyDir"
+            yield f"{name_of(one)}: CACHE_DIR={where} is not a folder in an emptyDir"
             continue
         limit = quantity(empty.get("sizeLimit"))
         if empty.get("medium") != "Memory":

@@ -126,7 +126,7 @@ def settings_for_here(overlay, folder):
     secret = next(iter(parse(run(MAKE_SECRET).stdout)))["stringData"]["jwt-secret"]
     settings = Manifests(objects_of(overlay)).settings(deployment(overlay))
     jwt = volume_like_the_kubelets(folder / "jwt", {"jwt-secret": secret})
-    return {**settings, "HTTP_PORT": "0", "METRICS_PORT": "0", "CACHE_DIR": str(folder / "cache"),
+    return {**settings, "HTTP_PORT": "0", "METRICS_PORT": "0", "CACHE_DIR": str(folder / "cache/bytecode"),
             "JWT_SECRET_FILE": str(jwt / os.path.basename(settings["JWT_SECRET_FILE"]))}
 
 
@@ -134,6 +134,7 @@ def settings_for_here(overlay, folder):
 def test_a_server_with_these_settings_serves_the_panels_of_the_volume(overlay, tmp_path):
     settings = settings_for_here(overlay, tmp_path)
     (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o2777)  # as an emptyDir is
     panels = volume_like_the_kubelets(tmp_path / "panels", {
         name: text for one in objects_of(overlay) if one["kind"] == "ConfigMap"
         for name, text in one["data"].items() if name.endswith(".nxml")})
@@ -152,6 +153,7 @@ def test_a_server_with_these_settings_serves_the_panels_of_the_volume(overlay, t
     found = requests.get(f"http://127.0.0.1:{metrics}/metrics", timeout=10)
     assert found.status_code == 200 and "nexus_build_info" in found.text
     server.stop_cleanly()
+    assert bool(names) == any((tmp_path / "cache/bytecode").iterdir())
 
 
 def test_service_links_would_stop_the_start(tmp_path):

@@ -29,6 +29,20 @@ NOT_RUN = {
         "builds the whole tree",
     ("CONTRIBUTING.md", "make build     # installs the packages it needs (root or sudo), builds build/release/bin/nexus"):
         "builds the whole tree, and tests it",
+    ("docs/deploy.md", "make image     # localhost/nexus-runtime, by podman or docker"):
+        "builds the image; make image-test does",
+    ("docs/deploy.md", "chmod 400 jwt-secret && sudo chown 1000:1000 jwt-secret"):
+        "takes the image; tests/image/test_deployed.py runs it",
+    ("docs/deploy.md", "docker compose -f deploy/compose.yaml up -d"):
+        "takes the image; tests/image/test_deployed.py runs the file",
+    ("docs/deploy.md", "kubectl create namespace nexus-dev"):
+        "takes a cluster; tests/deploy holds the manifests against the API's schemas",
+    ("docs/deploy.md", "scripts/make-secret.sh | kubectl apply -f -"):
+        "takes a cluster",
+    ("docs/deploy.md", "make build"):
+        "takes root and systemd; scripts/systemd-test.sh does it in a container",
+    ("docs/deploy.md", "scripts/systemd-test.sh    # the unit under a real systemd, in a container; root, podman, debootstrap"):
+        "makes a root file system first, for minutes",
     ("CONTRIBUTING.md", "cmake --preset dev && cmake --build --preset dev"):
         "builds the whole tree",
 }
@@ -58,6 +72,8 @@ class Shell:
         (folder / "build/release").mkdir(parents=True)
         (folder / "build/release/bin").symlink_to(BIN_DIR)
         shutil.copytree(ROOT / "examples", folder / "examples")
+        shutil.copytree(ROOT / "deploy/k8s", folder / "deploy/k8s")  # documents add overlays
+        (folder / "scripts").symlink_to(ROOT / "scripts")
         self.process = subprocess.Popen(
             ["bash", "--norc", "--noprofile"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, text=True, start_new_session=True,
