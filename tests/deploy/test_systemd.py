@@ -12,8 +12,10 @@ import pytest
 from conftest import BIN_DIR, ROOT
 
 UNIT = ROOT / "deploy/systemd/nexus.service"
-# What `systemd-analyze security` says of the unit, times ten; the documents give the figure.
+# What `systemd-analyze security` of systemd 252 says of the unit, times ten; the documents give the figure.
 EXPOSURE = 21
+# Others weigh a few lines more or fewer.
+EXPOSURE_ELSEWHERE = 30
 # Lines that neither the score nor a test of their own would miss, and what they are for.
 NOT_SCORED = {
     "Type": "systemctl start fails if the program cannot be executed",
@@ -78,7 +80,9 @@ def test_the_unit_is_valid(copy):
 
 def test_the_score_is_what_the_documents_say(copy):
     _, score = exposure(copy())
-    assert score <= EXPOSURE
+    if analyze("--version").stdout.split()[1] == "252":
+        assert score == EXPOSURE
+    assert score <= EXPOSURE_ELSEWHERE
     documents = (ROOT / "docs/deploy.md").read_text() + (ROOT / "docs/hardening.md").read_text()
     assert documents.count(f"{EXPOSURE / 10}") >= 2
 

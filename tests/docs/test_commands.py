@@ -39,9 +39,17 @@ NOT_RUN = {
         "takes a cluster; tests/deploy holds the manifests against the API's schemas",
     ("docs/deploy.md", "scripts/make-secret.sh | kubectl apply -f -"):
         "takes a cluster",
+    ("docs/deploy.md", "scripts/make-secret.sh --raw | sudo tee jwt-secret > /dev/null    "
+                       "# into the file that is mounted, not a new one"):
+        "takes the image; tests/image/test_deployed.py runs it",
+    ("docs/deploy.md", "scripts/make-secret.sh --raw | sudo install -m 600 /dev/stdin /etc/nexus/jwt-secret"):
+        "takes root and systemd",
+    ("docs/hardening.md", "make image-test    # builds the image, looks into it, runs it as production does, attacks it"):
+        "takes podman, and minutes",
     ("docs/deploy.md", "make build"):
         "takes root and systemd; scripts/systemd-test.sh does it in a container",
-    ("docs/deploy.md", "scripts/systemd-test.sh    # the unit under a real systemd, in a container; root, podman, debootstrap"):
+    ("docs/deploy.md", "scripts/systemd-test.sh    # the unit under a real systemd, in a container; "
+                       "root, podman, debootstrap"):
         "makes a root file system first, for minutes",
     ("CONTRIBUTING.md", "cmake --preset dev && cmake --build --preset dev"):
         "builds the whole tree",
@@ -72,7 +80,9 @@ class Shell:
         (folder / "build/release").mkdir(parents=True)
         (folder / "build/release/bin").symlink_to(BIN_DIR)
         shutil.copytree(ROOT / "examples", folder / "examples")
-        shutil.copytree(ROOT / "deploy/k8s", folder / "deploy/k8s")  # documents add overlays
+        shutil.copytree(ROOT / "deploy/k8s", folder / "deploy/k8s")  # a document adds an overlay
+        (folder / "deploy/systemd").symlink_to(ROOT / "deploy/systemd")
+        (folder / "build/release/compile_commands.json").symlink_to(BIN_DIR.parent / "compile_commands.json")
         (folder / "scripts").symlink_to(ROOT / "scripts")
         self.process = subprocess.Popen(
             ["bash", "--norc", "--noprofile"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
