@@ -2,7 +2,7 @@
 # The few commands one types. Each is a thin name for a script under scripts/, which also works on
 # its own; the build itself is CMake's (CMakePresets.json: release, asan, dev, clang, fuzz).
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test lint bench fuzz manifests-check clean
+.PHONY: help deps build run test lint bench fuzz image image-test manifests-check clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,12 @@ manifests-check: ## Hold the Kubernetes manifests against what makes them harden
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (60)
 	@scripts/fuzz.sh
+
+image: ## Build the container image with podman or docker
+	@scripts/image.sh
+
+image-test: ## Run the image as production does and attack it
+	@scripts/image-test.sh
 
 clean: ## Remove build/
 	@rm -rf build

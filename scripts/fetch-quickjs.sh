@@ -5,6 +5,7 @@
 # Whatever brought the tarball, nothing is unpacked before its sha256 is the one written here.
 # Needs no root: apt gets a state directory of its own under OUTDIR and the machine's is only read.
 # usage: fetch-quickjs.sh OUTDIR
+#        fetch-quickjs.sh --list-mirrors    (the Debian mirrors it would ask)
 set -euo pipefail
 
 version=2025.04.26
@@ -95,7 +96,11 @@ fetch_with_apt() {
 }
 
 main() {
-    [ $# -eq 1 ] || { say "usage: fetch-quickjs.sh OUTDIR"; exit 2; }
+    [ $# -eq 1 ] || { say "usage: fetch-quickjs.sh OUTDIR | --list-mirrors"; exit 2; }
+    if [ "$1" = --list-mirrors ]; then
+        list_mirrors
+        exit
+    fi
     mkdir -p "$1"
     local out target source
     out=$(cd "$1" && pwd)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs from Debian 12's or 13's own packages what is missing for the groups named; with nothing
 # missing it only looks (one dpkg-query) and needs no rights at all.
-# usage: install-deps.sh [--list] [build|test|lint|bench|all]...   (default: all)
+# usage: install-deps.sh [--list] [build|test|lint|bench|image|all]...   (default: all)
+# `build` is what the groups `guest` (QuickJS to wasm to C) and `kernel` (the rest) need together.
 set -euo pipefail
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
@@ -16,14 +17,22 @@ clang_version() {
     esac
 }
 
-# group_packages GROUP CLANG_VERSION: one package a line. Every group builds on `build`.
+# group_packages GROUP CLANG_VERSION: one package a line. Every group but `image` builds on `build`.
 group_packages() {
     case "$1" in
+    guest)
+        printf '%s\n' ca-certificates gcc libc6-dev patch cmake ninja-build clang lld wasi-libc \
+            "libclang-rt-$2-dev-wasm32" wabt binaryen xz-utils debian-archive-keyring
+        ;;
+    kernel)
+        printf '%s\n' ca-certificates gcc libc6-dev pkg-config cmake ninja-build libwslay-dev \
+            libuv1-dev libseccomp-dev uthash-dev libjansson-dev libssl-dev libcurl4-openssl-dev \
+            libcmocka-dev python3
+        ;;
     build)
-        printf '%s\n' ca-certificates build-essential pkg-config cmake ninja-build \
-            clang lld llvm wasi-libc "libclang-rt-$2-dev-wasm32" wabt binaryen xz-utils \
-            debian-archive-keyring libwslay-dev libuv1-dev libseccomp-dev \
-            uthash-dev libjansson-dev libssl-dev libcurl4-openssl-dev libcmocka-dev python3
+        group_packages guest "$2"
+        group_packages kernel "$2"
+        printf '%s\n' build-essential llvm
         ;;
     test)
         printf '%s\n' python3-pytest python3-requests python3-websockets python3-jwt \
@@ -34,6 +43,11 @@ group_packages() {
         ;;
     lint) printf '%s\n' clang-format clang-tidy cppcheck shellcheck ;;
     bench) printf '%s\n' wrk python3-requests ;;
+    image)
+        # Whoever has docker needs no second engine.
+        command -v docker >/dev/null || printf '%s\n' podman runc catatonit debootstrap
+        printf '%s\n' ca-certificates python3-pytest python3-requests python3-websockets python3-jwt
+        ;;
     *) return 1 ;;
     esac
 }
@@ -80,15 +94,15 @@ main() {
     for group in "$@"; do
         case "$group" in
         --list) list=yes ;;
-        all) groups+=(build test lint bench) ;;
-        build | test | lint | bench) groups+=("$group") ;;
+        all) groups+=(build test lint bench image) ;;
+        guest | kernel | build | test | lint | bench | image) groups+=("$group") ;;
         *)
-            say "usage: install-deps.sh [--list] [build|test|lint|bench|all]..."
+            say "usage: install-deps.sh [--list] [build|test|lint|bench|image|all]..."
             exit 2
             ;;
         esac
     done
-    [ ${#groups[@]} -gt 0 ] || groups=(build test lint bench)
+    [ ${#groups[@]} -gt 0 ] || groups=(build test lint bench image)
 
     # Whoever has the tools by other means may go on: only installing needs a known system.
     [ -z "${NX_SKIP_DEPS:-}" ] || exit 0

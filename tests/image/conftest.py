@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers of the image."""
+import os
+
+import pytest
+
+from container import Container
+
+
+@pytest.fixture(scope="session", name="folder")
+def shared_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("image")
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.getuid() and path.name.startswith(("pytest-", "image")):
+            path.chmod(0o755)  # other users' processes are going to read it
+    return folder
+
+
+@pytest.fixture(name="start")
+def starter(folder):
+    """Starts containers, removed at the end."""
+    started = []
+
+    def start(**options):
+        started.append(Container(folder, **options))
+        return started[-1]
+    yield start
+    for one in started:
+        one.remove()
+
+
+@pytest.fixture(scope="session", name="production")
+def shared_container(folder):
+    """One as production has it, for whoever leaves it as it is."""
+    container = Container(folder)
+    yield container
+    container.remove()
+
+
+def pytest_collection_modifyitems(items):
+    if os.getuid() != 0 and not os.environ.get("NX_MUST_WORK"):
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason="looks inside the container: needs root"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "root: enters the container's file system, which takes root")
