@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -39,7 +40,7 @@ struct serve {
     struct nx_audit *audit;
     struct nx_metrics *metrics;
     struct nx_cache_disk *disk; // NULL: none, or closed
-    uv_signal_t terminate, interrupt;
+    uv_signal_t terminate, interrupt, child;
     uv_signal_t hangup; // watched if there are files to read anew
     bool listening, stopping;
     int exit_code;
@@ -188,6 +189,7 @@ static void on_disk_closed(void *user) {
     uv_close((uv_handle_t *)&s->terminate, NULL);
     uv_close((uv_handle_t *)&s->interrupt, NULL);
     uv_close((uv_handle_t *)&s->hangup, NULL);
+    uv_close((uv_handle_t *)&s->child, NULL);
 }
 
 static void on_http_stopped(void *user) {
@@ -305,17 +307,28 @@ static void on_hangup(uv_signal_t *handle, int signum) {
     nx_reload_files(&s->config, &s->access, s->disk);
 }
 
+// As process 1 of a container it inherits the workers of a zygote that died, and nobody else buries
+// them. Whoever waits for one process holds its pidfd, and takes it well that it is buried already.
+static void on_child(uv_signal_t *handle, int signum) {
+    (void)handle;
+    (void)signum;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
 static void watch_signals(struct serve *s) {
     // A client or log reader that goes away is an error to handle where it happens.
     signal(SIGPIPE, SIG_IGN);
     uv_signal_init(&s->loop, &s->terminate);
     uv_signal_init(&s->loop, &s->interrupt);
     uv_signal_init(&s->loop, &s->hangup);
+    uv_signal_init(&s->loop, &s->child);
     s->terminate.data = s->interrupt.data = s->hangup.data = s;
     if (nx_reload_has_files(&s->config))
         uv_signal_start(&s->hangup, on_hangup, SIGHUP);
     uv_signal_start(&s->terminate, on_signal, SIGTERM);
     uv_signal_start(&s->interrupt, on_signal, SIGINT);
+    uv_signal_start(&s->child, on_child, SIGCHLD);
 }
 
 static void hide_from_debuggers(void) {
