@@ -131,6 +131,9 @@
 #define NX_MAX_WORKER_CODE_BYTES       ((size_t)64 * 1024 * 1024)
 // Compilations waiting for a worker, all panels together.
 #define NX_MAX_COMPILE_QUEUE           1024
+// Resets that one answer of a worker may claim: a lie makes no metric useless. Between two answers
+// there may be as many compilations, each with its reset.
+#define NX_MAX_RESETS_TOLD             65536
 // Times an execution that has not begun is sent anew because its worker died.
 #define NX_MAX_REDISPATCH              2
 // How long the sandbox may take to start, and to come back, before callers are told it is broken.

@@ -234,12 +234,19 @@ static void put_disk(const struct nx_metrics *m, struct nx_buf *out) {
 static void put_sandbox(const struct nx_runtime_stats *stats, struct nx_buf *out) {
     const struct nx_sandbox_stats *s = &stats->sandbox;
     uint32_t used = s->running + s->suspended;
-    static const char instances[] = "nexus_instances", restarts[] = "nexus_worker_restarts_total";
+    static const char instances[] = "nexus_instances", resets[] = "nexus_sandbox_resets_total",
+                      restarts[] = "nexus_worker_restarts_total";
     nx_metrics_family(out, instances, "gauge", "Instances, MAX_INSTANCES in all, by state.");
     put(out, instances, "state", "running", s->running);
     put(out, instances, "state", "suspended", s->suspended);
     put(out, instances, "state", "available",
         stats->max_instances > used ? stats->max_instances - used : 0);
+    nx_metrics_family(out, resets, "counter",
+                      "Times an instance was made pristine again: known pages copied back, pages "
+                      "looked up and copied back, or all memory dropped.");
+    put(out, resets, "kind", "copied", s->resets[NX_RESET_COPIED]);
+    put(out, resets, "kind", "scanned", s->resets[NX_RESET_SCANNED]);
+    put(out, resets, "kind", "dropped", s->resets[NX_RESET_DROPPED]);
     nx_metrics_family(out, restarts, "counter",
                       "Sandbox processes replaced: hung past a deadline, ended for a broken "
                       "protocol, or died.");

@@ -35,6 +35,7 @@
 #include "base/span.h"
 #include "base/state.h"
 #include "guest/abi.h"
+#include "sandbox/resets.h"
 
 struct nx_sandbox;
 struct nx_execution;
@@ -196,6 +197,7 @@ struct nx_segment {
     } error;
     uint32_t run_us; // running time of this segment
     uint64_t memory_used_bytes, memory_peak_bytes;
+    uint32_t resets[NX_RESET_KINDS];         // of the worker's instances, since its segment before
     uint32_t host_calls[NX_HOST_CALL_COUNT]; // in this segment, by enum nx_host_call
 };
 
@@ -236,6 +238,7 @@ struct nx_sandbox_stats {
     uint32_t waiting;   // not yet sent
     uint32_t suspended; // parked
     uint64_t worker_restarts, watchdog_kills, protocol_kills;
+    uint64_t resets[NX_RESET_KINDS]; // as workers tell them; a dead one's last are missing
     uint32_t protections; // in force in the workers: bits of enum nx_protection (lockdown.h)
     pid_t zygote_pid;
     pid_t worker_pids[16]; // the first ones alive, 0-terminated if fewer

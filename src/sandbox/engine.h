@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/span.h"
 #include "guest/abi.h"
+#include "sandbox/resets.h"
 
 struct nx_instance;
 struct nx_snapshot;
@@ -156,9 +157,7 @@ void nx_engine_on_slow(void (*fn)(void));
 // -------------------------------------------------------------------------------------
 
 struct nx_engine_counters {
-    uint64_t resets_copied;  // pages copied back, page set known
-    uint64_t resets_scanned; // page set computed anew
-    uint64_t resets_dropped; // everything dropped
+    uint64_t resets[NX_RESET_KINDS];
 };
 extern struct nx_engine_counters nx_engine_counters;
 

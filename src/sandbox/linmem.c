@@ -199,7 +199,7 @@ static void restore(const struct nx_page_run *runs, uint32_t count, uint8_t *bas
 }
 
 void nx_linmem_drop(struct nx_linmem *m) {
-    nx_engine_counters.resets_dropped++;
+    nx_engine_counters.resets[NX_RESET_DROPPED]++;
     // Private pages of the image's part and anonymous pages alike go; the next access sees the
     // sealed image or zeros. A mapping that cannot be dropped must not be used again.
     if (madvise(m->base, m->limit_bytes, MADV_DONTNEED) != 0) {
@@ -221,9 +221,9 @@ static void reset(struct nx_linmem *m, uint32_t max_pages) {
         }
         m->unknown = false;
         faults_seen = faults;
-        nx_engine_counters.resets_scanned++;
+        nx_engine_counters.resets[NX_RESET_SCANNED]++;
     } else {
-        nx_engine_counters.resets_copied++;
+        nx_engine_counters.resets[NX_RESET_COPIED]++;
     }
     restore(m->runs, m->run_count, m->base);
 }

@@ -167,6 +167,7 @@ void nx_sandbox_get_stats(const struct nx_sandbox *pool, struct nx_sandbox_stats
         .zygote_pid = pool->zygote.pid,
         .protections = pool->protections,
     };
+    memcpy(out->resets, pool->resets, sizeof(out->resets));
     const size_t room = sizeof(out->worker_pids) / sizeof(out->worker_pids[0]);
     for (uint32_t i = 0; i < pool->config.workers; i++) {
         if (nx_peer_alive(&pool->peers[i])) {

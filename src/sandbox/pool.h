@@ -159,6 +159,7 @@ struct nx_sandbox {
     uint32_t flying_executions, parked_executions;
     uint32_t protections; // of the workers
     uint64_t worker_restarts, watchdog_kills, protocol_kills;
+    uint64_t resets[NX_RESET_KINDS];
     uint64_t no_worker_since_ns; // 0: one is alive
     uv_prepare_t prepare;        // before waiting: dispatch and write what callbacks left behind
     uv_check_t check;            // after reading: the same, without waiting for the next round

@@ -234,6 +234,11 @@ static bool read_head(struct check *c) {
     c->out->run_us = nx_wire_get_u32(&c->r);
     c->out->memory_used_bytes = nx_wire_get_u64(&c->r);
     c->out->memory_peak_bytes = nx_wire_get_u64(&c->r);
+    bool resets_ok = true;
+    for (int kind = 0; kind < NX_RESET_KINDS; kind++) {
+        c->out->resets[kind] = nx_wire_get_u32(&c->r);
+        resets_ok = resets_ok && c->out->resets[kind] <= NX_MAX_RESETS_TOLD;
+    }
     for (int i = 0; i < NX_HOST_CALL_COUNT; i++) {
         c->out->host_calls[i] = nx_wire_get_u32(&c->r);
         execution->host_calls += c->out->host_calls[i];
@@ -241,7 +246,7 @@ static bool read_head(struct check *c) {
     // The call that goes over the limit is counted, and ends the execution.
     const uint32_t over = status == NX_SEGMENT_ERROR;
     const uint64_t memory = execution->sandbox->config.memory_limit_bytes;
-    return status <= NX_SEGMENT_NOT_RUN && c->out->memory_used_bytes <= memory &&
+    return status <= NX_SEGMENT_NOT_RUN && resets_ok && c->out->memory_used_bytes <= memory &&
            c->out->memory_peak_bytes <= memory &&
            execution->host_calls <= (uint64_t)execution->limits.max_host_calls + over;
 }

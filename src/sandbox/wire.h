@@ -28,8 +28,10 @@
 // worker → kernel   COMPILED id = request; u8 result code, u32 compile_us, u32 line, u32 column,
 //                            bytes bytecode, bytes message
 //                   SEGMENT  id = execution; u8 status (enum nx_segment_status), u32 run_us,
-//                            u64 memory_used, u64 memory_peak, u32 x NX_HOST_CALL_COUNT host calls
-//                            of this segment,
+//                            u64 memory_used, u64 memory_peak, u32 x NX_RESET_KINDS resets of any
+//                            instance since the SEGMENT before (each at most NX_MAX_RESETS_TOLD;
+//                            what is more is told with the next), u32 x NX_HOST_CALL_COUNT host
+//                            calls of this segment,
 //                            u32 n, n x {u8 delete, bytes key, bytes json}         mutations
 //                            u32 n, n x {bytes name, bytes payload}                events
 //                            u32 n, n x {bytes type, bytes component, bytes args}  view commands
@@ -61,6 +63,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/span.h"
+#include "sandbox/resets.h"
 
 enum {
     NX_WIRE_VERSION = 1,

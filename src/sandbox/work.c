@@ -166,6 +166,14 @@ static void put_effects(struct nx_buf *out, bool failed) {
     put_section(out, &nx_work.denials);
 }
 
+// Resets that the kernel has been told of.
+static struct nx_engine_counters told;
+
+static uint32_t resets_to_tell(int kind) {
+    const uint64_t more = nx_engine_counters.resets[kind] - told.resets[kind];
+    return more < NX_MAX_RESETS_TOLD ? (uint32_t)more : NX_MAX_RESETS_TOLD;
+}
+
 int nx_work_write(struct nx_buf *out, const struct nx_segment_report *report) {
     const size_t start = nx_wire_begin(out, NX_FRAME_SEGMENT, nx_work.exec->id);
     const bool failed = report->status == NX_WIRE_ERROR;
@@ -173,6 +181,9 @@ int nx_work_write(struct nx_buf *out, const struct nx_segment_report *report) {
     nx_wire_put_u32(out, report->run_us);
     nx_wire_put_u64(out, report->memory_used_bytes);
     nx_wire_put_u64(out, report->memory_peak_bytes);
+    for (int kind = 0; kind < NX_RESET_KINDS; kind++) {
+        nx_wire_put_u32(out, resets_to_tell(kind));
+    }
     nx_buf_append(out, nx_work.host_calls, sizeof(nx_work.host_calls));
     put_effects(out, failed || report->status == NX_WIRE_NOT_RUN);
     if (failed) {
@@ -187,5 +198,9 @@ int nx_work_write(struct nx_buf *out, const struct nx_segment_report *report) {
     } else if (report->status == NX_WIRE_DONE) {
         nx_wire_put_bytes(out, nx_buf_span(&nx_work.returned));
     }
-    return nx_wire_end(out, start);
+    const int status = nx_wire_end(out, start);
+    for (int kind = 0; status == 0 && kind < NX_RESET_KINDS; kind++) {
+        told.resets[kind] += resets_to_tell(kind);
+    }
+    return status;
 }

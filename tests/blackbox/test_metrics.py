@@ -10,9 +10,9 @@ import requests
 import prometheus
 from conftest import COUNTER, NEXUS, ROOT
 
-# What the contract lists. Of these, sandbox resets are known to the sandbox processes only.
+# What the contract lists, and more.
 LISTED = """executions_total execution_duration_seconds execution_memory_bytes compile_duration_seconds
-cache_hits_total cache_misses_total cache_bytes instances worker_restarts_total host_calls_total errors_total
+cache_hits_total cache_misses_total cache_bytes instances sandbox_resets_total worker_restarts_total host_calls_total errors_total
 capability_denied_total panels ws_clients ws_dropped_total http_requests_total http_request_duration_seconds
 extension_calls_total queue_depth build_info set_off_total skipped_total disk_cache_reads_total
 disk_cache_writes_total disk_cache_bytes""".split()
@@ -121,6 +121,25 @@ def test_a_slow_execution_is_in_a_high_bucket(start):
     assert family.value("_bucket", le="0.262144") == 0
     assert family.value("_bucket", le="8.388608") == 1
     server.stop_cleanly()
+
+
+def test_resets(server):
+    """Each execution is one, told with the next. What wrote to many pages loses them all."""
+    def resets():
+        return {kind: metrics(server)["nexus_sandbox_resets_total"].value(kind=kind)
+                for kind in ("copied", "scanned", "dropped")}
+    server.trigger("counter", "increment")
+    before = resets()
+    for _ in range(50):
+        server.trigger("counter", "increment")
+    after = resets()
+    assert after["copied"] + after["scanned"] - before["copied"] - before["scanned"] >= 49
+    assert after["copied"] > before["copied"]
+    wide = {"id": "wide", "kind": "k", "tools": [{"name": "t", "handler": "return 'x'.repeat(5e6).length;"}]}
+    assert server.post("/panels", json=wide).status_code == 201
+    assert server.trigger("wide", "t").json()["returnValue"] == 5e6
+    server.trigger("counter", "increment")
+    assert resets()["dropped"] > after["dropped"]
 
 
 def test_requests_without_a_route(server):

@@ -98,7 +98,7 @@ static int answer(uint32_t id, struct nx_span json, struct nx_buf *out) {
     nx_wire_put_u32(out, 1);
     nx_wire_put_u64(out, 1);
     nx_wire_put_u64(out, 1);
-    for (int i = 0; i < NX_HOST_CALL_COUNT + 6; i++) { // no host calls, no effects
+    for (int i = 0; i < NX_RESET_KINDS + NX_HOST_CALL_COUNT + 6; i++) { // none of each
         nx_wire_put_u32(out, 0);
     }
     nx_wire_put_bytes(out, json);

@@ -72,6 +72,9 @@ void forge(struct nx_buf *out, const struct forged *forged) {
     nx_wire_put_u32(out, 5);
     nx_wire_put_u64(out, forged->memory_used != 0 ? forged->memory_used : 1000);
     nx_wire_put_u64(out, forged->memory_peak != 0 ? forged->memory_peak : 2000);
+    for (int i = 0; i < NX_RESET_KINDS; i++) {
+        nx_wire_put_u32(out, forged->resets);
+    }
     for (int i = 0; i < NX_HOST_CALL_COUNT; i++) {
         nx_wire_put_u32(out, forged->host_calls);
     }

@@ -138,7 +138,7 @@ struct item {
 struct forged {
     uint8_t status;
     uint8_t code;                      // of ERROR, as the message, the stack …
-    uint32_t host_calls;               // of each kind
+    uint32_t host_calls, resets;       // of each kind
     uint64_t memory_used, memory_peak; // 0: some
     struct item items[5];              // in any order, ended by kind 0
     const char *json;                  // of DONE

@@ -91,7 +91,7 @@ static void send_done(int channel, uint32_t id, struct nx_span json) {
     nx_wire_put_u32(&out, 1);
     nx_wire_put_u64(&out, 1);
     nx_wire_put_u64(&out, 1);
-    for (int i = 0; i < NX_HOST_CALL_COUNT + 6; i++) { // no host calls, no effects
+    for (int i = 0; i < NX_RESET_KINDS + NX_HOST_CALL_COUNT + 6; i++) { // none of each
         nx_wire_put_u32(&out, 0);
     }
     nx_wire_put_bytes(&out, json);

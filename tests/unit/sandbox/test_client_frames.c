@@ -136,7 +136,7 @@ static void a_payload_cut_or_padded_kills(void **unused) {
 // The counts of the sections, each far over what follows.
 static void counts_too_big_kill(void **unused) {
     (void)unused;
-    enum { COUNTS_AT = 1 + 4 + 8 + 8 + 4 * NX_HOST_CALL_COUNT, SECTIONS = 6 };
+    enum { COUNTS_AT = 1 + 4 + 8 + 8 + 4 * (NX_RESET_KINDS + NX_HOST_CALL_COUNT), SECTIONS = 6 };
     static const uint32_t counts[] = {1, 1000, 1u << 30, UINT32_MAX};
     for (size_t i = 0; i < SECTIONS; i++) {
         for (size_t j = 0; j < sizeof(counts) / sizeof(counts[0]); j++) {
