@@ -33,7 +33,7 @@ struct reader {
     struct nx_error *err;
 };
 
-static bool is_name(struct nx_span name) {
+bool nx_ext_http_is_header_name(struct nx_span name) {
     for (size_t i = 0; i < name.len; i++) {
         unsigned char c = (unsigned char)name.data[i];
         bool alphanumeric =
@@ -78,7 +78,7 @@ int nx_ext_http_headers_add(struct curl_slist **list, const char *name, const ch
 }
 
 static int add(struct reader *r, struct nx_span name, struct nx_span value) {
-    if (!is_name(name))
+    if (!nx_ext_http_is_header_name(name))
         return nx_error_set(r->err, NX_E_INVALID, "a header's name is not valid: '%.*s'",
                             (int)(name.len < 80 ? name.len : 80), name.data ? name.data : "");
     if (is_reserved(name.data))

@@ -57,6 +57,9 @@ bool nx_ext_http_url_is_https(CURLU *url);
 // ---- http_headers.c
 // ----------------------------------------------------------------------------------
 
+// Whether `name` is a token, as header names are (RFC 9110, 5.1).
+bool nx_ext_http_is_header_name(struct nx_span name);
+
 // Reads the object `json` into *list. Errors: NX_E_INVALID, NX_E_LIMIT, NX_E_NOMEM; *list holds
 // what came before.
 int nx_ext_http_headers_read(struct curl_slist **list, size_t *bytes, struct nx_span json,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ext/http_response.h"
+#include "ext/http_request.h"
 
 #include <string.h>
 #include <strings.h>
@@ -124,10 +125,13 @@ const char *nx_ext_http_response_line(struct nx_ext_http_response *r, const char
         return take_status_line(r, line) ? NULL : too_much;
     }
     const char *colon = line.len ? memchr(line.data, ':', line.len) : NULL;
-    // The empty line at the end; what is not a header has nowhere to go.
-    if (!colon || colon == line.data)
+    // The empty line at the end; what is not a header has nowhere to go. (Names that are no text
+    // could come out as the same one.)
+    if (!colon)
         return NULL;
     struct nx_span name = trim(nx_span_of(line.data, (size_t)(colon - line.data)));
+    if (!nx_ext_http_is_header_name(name))
+        return NULL;
     struct nx_span value = trim(nx_span_of(colon + 1, (size_t)(line.data + line.len - colon - 1)));
     if (r->header_count == NX_MAX_HTTP_EXT_HEADERS || take_header(r, name, value))
         return too_much;

@@ -57,6 +57,10 @@ static void rendering(void **state) {
     RENDERED("HTTP/1.1 103 Early\r\nX: early\r\n\r\nHTTP/1.1 200 OK\r\nY: late\r\n\r\n", "b", 200,
              "{\"status\":200,\"statusText\":\"OK\",\"headers\":{\"y\":\"late\"},\"data\":\"b\","
              "\"ok\":true}");
+    // Nor is a line with a name that is none, of which two could come out as one.
+    RENDERED("HTTP/1.1 200 OK\r\nx\x80: 1\r\nx\x81: 2\r\nx y: 3\r\nX-Y : 4\r\n\r\n", "b", 200,
+             "{\"status\":200,\"statusText\":\"OK\",\"headers\":{\"x-y\":\"4\"},\"data\":\"b\","
+             "\"ok\":true}");
     RENDERED("HTTP/1.1 200 OK\r\n: no name\r\nno colon\r\n\r\n",
              "\xef\xbb\xbf"
              "b",
