@@ -19,36 +19,36 @@ minimise=no
 
 scripts/install-deps.sh build test || exit 1
 scripts/build.sh fuzz || exit 1
-# "NAME LARGEST-INPUT" a line, written by tests/fuzz/CMakeLists.txt.
+# "NAME LIBFUZZER-OPTION..." a line, written by tests/fuzz/CMakeLists.txt.
 mapfile -t all <"$build/fuzz-targets"
 targets=()
 for line in "${all[@]}"; do
-    [ $# -eq 0 ] || [[ " $* " == *" ${line% *} "* ]] || continue
+    [ $# -eq 0 ] || [[ " $* " == *" ${line%% *} "* ]] || continue
     targets+=("$line")
 done
 [ ${#targets[@]} -gt 0 ] || {
-    echo "fuzz.sh: no such target: $*; there are: ${all[*]% *}" >&2
+    echo "fuzz.sh: no such target: $*; there are: ${all[*]%% *}" >&2
     exit 2
 }
 [ "$seconds" -gt 0 ] || exit 0
 
-# each FUNCTION: calls it with the name and largest input of each target, so many at once.
+# each FUNCTION: calls it with the name and options of each target, so many at once.
 each() {
-    local name max_len
+    local -a words
     for line in "${targets[@]}"; do
-        read -r name max_len <<<"$line"
-        "$1" "$name" "$max_len" &
+        read -ra words <<<"$line"
+        "$1" "${words[@]}" &
         while [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do wait -n; done
     done
     wait
 }
 
 # shellcheck disable=SC2317  # `each` calls it
-# run_target NAME MAX-LEN: its log goes to build/fuzz/work/NAME.log, what it finds to
+# run_target NAME OPTION...: its log goes to build/fuzz/work/NAME.log, what it finds to
 # build/fuzz/findings/NAME.
 run_target() {
     local name=$1 work=$build/work/$1 findings=$build/findings/$1
-    local -a flags=(-rss_limit_mb=2560 -timeout=20 "-max_len=$2")
+    local -a flags=(-rss_limit_mb=2560 -timeout=20 "${@:2}")
     [ ! -f "tests/fuzz/dict/$name.dict" ] || flags+=("-dict=tests/fuzz/dict/$name.dict")
     mkdir -p "$work" "$findings"
     # Twice the time and some to spare: a target that hangs where libFuzzer cannot see it is found, too.
@@ -65,7 +65,7 @@ minimise_target() {
     local name=$1 fresh=$build/work/$1.minimised
     rm -rf "$fresh" && mkdir -p "$fresh"
     # By edges alone: how often each was taken would keep several times as many inputs.
-    "$build/bin/fuzz_$name" -set_cover_merge=1 -use_counters=0 "-max_len=$2" "$fresh" \
+    "$build/bin/fuzz_$name" -set_cover_merge=1 -use_counters=0 "${@:2}" "$fresh" \
         "tests/fuzz/corpus/$name" "$build/work/$name" >"$fresh.log" 2>&1 || return
     # What once failed stays whatever it covers.
     cp -f "tests/fuzz/corpus/$name"/regress-* "$fresh" 2>/dev/null
@@ -76,7 +76,7 @@ each run_target
 status=0
 printf '\n%-10s %12s %9s %7s %7s %9s\n' target executions exec/s edges inputs findings
 for line in "${targets[@]}"; do
-    name=${line% *}
+    name=${line%% *}
     log=$build/work/$name.log
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log")

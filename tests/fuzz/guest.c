@@ -67,7 +67,7 @@ static struct nx_span payload_of(const struct nx_buf *frame, enum nx_frame_type 
     return payload;
 }
 
-struct nx_span guest_compile(const char *source) {
+bool guest_try_compile(struct nx_span source, struct nx_span *bytecode, struct nx_buf *message) {
     struct nx_buf request, answer;
     struct nx_wire_reader r;
     nx_buf_init(&request, NX_MAX_FRAME_BYTES);
@@ -75,16 +75,30 @@ struct nx_span guest_compile(const char *source) {
     nx_wire_put_u8(&request, 0);
     nx_wire_put_u32(&request, 1);
     nx_wire_put_u32(&request, 1);
-    nx_wire_put_bytes(&request, nx_span_str(source));
+    nx_wire_put_bytes(&request, source);
     FUZZ_CHECK(nx_runner_compile(1, nx_buf_span(&request), &answer) == 0);
     nx_wire_reader_init(&r, payload_of(&answer, NX_FRAME_COMPILED, 1));
     uint8_t code = nx_wire_get_u8(&r);
     for (int i = 0; i < 3; i++) // time, line, column
         nx_wire_get_u32(&r);
-    struct nx_span bytecode = fuzz_copy(nx_wire_get_bytes(&r));
-    FUZZ_CHECK(code == NX_RESULT_NONE && bytecode.len > 0);
+    struct nx_span got = nx_wire_get_bytes(&r);
+    struct nx_span why = nx_wire_get_bytes(&r);
+    FUZZ_CHECK(nx_wire_reader_done(&r) && (got.len > 0) == (code == NX_RESULT_NONE));
+    FUZZ_CHECK(code == NX_RESULT_NONE || (why.len > 0 && fuzz_utf8(why, false)));
+    nx_buf_append_span(message, why);
+    if (got.len)
+        *bytecode = fuzz_copy(got);
     nx_buf_free(&request);
     nx_buf_free(&answer);
+    return got.len > 0;
+}
+
+struct nx_span guest_compile(const char *source) {
+    struct nx_span bytecode = {0};
+    struct nx_buf message;
+    nx_buf_init(&message, NX_MAX_FRAME_BYTES);
+    FUZZ_CHECK(guest_try_compile(nx_span_str(source), &bytecode, &message));
+    nx_buf_free(&message);
     return bytecode;
 }
 

@@ -19,6 +19,10 @@ void guest_start(const struct nx_engine_imports *imports);
 // The bytecode of a handler, which must compile. Lives as long as the process.
 struct nx_span guest_compile(const char *source);
 
+// The same of any source. False: it does not compile, and `message` says why. *bytecode is for
+// free().
+bool guest_try_compile(struct nx_span source, struct nx_span *bytecode, struct nx_buf *message);
+
 // Fills a code slot of the worker.
 void guest_load(uint32_t slot, struct nx_span bytecode);
 
