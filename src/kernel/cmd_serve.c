@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/privileges.h"
 #include "kernel/access.h"
 #include "kernel/audit.h"
 #include "kernel/cache_dir.h"
@@ -358,7 +359,7 @@ static int open_disk(struct serve *s, struct nx_error *err) {
 
 static void log_protections(uint32_t in_force) {
     bool landlock = in_force & NX_PROTECT_LANDLOCK;
-    nx_log(landlock ? NX_LOG_INFO : NX_LOG_WARN, "server",
+    nx_log(landlock || NX_SANITIZED ? NX_LOG_INFO : NX_LOG_WARN, "server",
            landlock ? "locked down"
                     : "locked down, but the system has no Landlock: files are open as they are to "
                       "its user",

@@ -16,6 +16,8 @@
 #include "guest_info.h"
 #include "sandbox/pool.h"
 
+enum { REAP_PERIOD_MS = 2 };
+
 static void on_poll_closed(uv_handle_t *handle) {
     struct nx_sandbox *pool = handle->data;
     free(handle);
@@ -25,9 +27,10 @@ static void on_poll_closed(uv_handle_t *handle) {
 // ---- its end
 // ------------------------------------------------------------------------------------------
 
-// A zygote that was killed or died, until it can be reaped.
+// A zygote that was killed or died, until it can be reaped. Its pidfd becomes readable a little
+// earlier than that where somebody traces it, so the question is asked again and again.
 struct reaper {
-    uv_poll_t poll; // of its pidfd, which becomes readable when it has ended
+    uv_timer_t timer;
     struct nx_sandbox *pool;
     int pidfd;
 };
@@ -40,31 +43,30 @@ static void on_reaper_closed(uv_handle_t *handle) {
     nx_pool_handle_closed(pool);
 }
 
-static void on_ended(uv_poll_t *poll, int status, int events) {
-    struct reaper *reaper = poll->data;
-    siginfo_t info;
-    (void)status;
-    (void)events;
-    (void)waitid(P_PIDFD, (id_t)reaper->pidfd, &info, WEXITED | WNOHANG);
-    uv_close((uv_handle_t *)poll, on_reaper_closed);
+static void on_reap(uv_timer_t *timer) {
+    struct reaper *reaper = timer->data;
+    siginfo_t info = {0};
+    if (waitid(P_PIDFD, (id_t)reaper->pidfd, &info, WEXITED | WNOHANG) != 0 || info.si_pid != 0) {
+        uv_close((uv_handle_t *)timer, on_reaper_closed);
+    }
 }
 
-// Kills the process and reaps it when the loop hears that it has ended.
+// Kills the process and reaps it when it has ended.
 static void reap(struct nx_sandbox *pool, int pidfd) {
     struct reaper *reaper = calloc(1, sizeof(*reaper));
     siginfo_t info;
     (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    if (reaper == NULL || uv_poll_init(pool->loop, &reaper->poll, pidfd) != 0) {
-        free(reaper);
+    if (reaper == NULL) {
         (void)waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED);
         nx_fd_close(&pidfd);
         return;
     }
     reaper->pool = pool;
     reaper->pidfd = pidfd;
-    reaper->poll.data = reaper;
+    reaper->timer.data = reaper;
     pool->open_handles++;
-    (void)uv_poll_start(&reaper->poll, UV_READABLE, on_ended);
+    uv_timer_init(pool->loop, &reaper->timer);
+    uv_timer_start(&reaper->timer, on_reap, REAP_PERIOD_MS, REAP_PERIOD_MS);
 }
 
 // Forgets the zygote. Its workers follow it into death by themselves, each noticed at its channel.

@@ -46,8 +46,11 @@ class Installation:
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             try:
                 target = os.readlink(process / "exe")
-            except OSError:  # ended, or somebody else's
-                target = (process / "comm").read_text(encoding="utf-8") if process.exists() else ""
+            except OSError:  # somebody else's, or ended
+                try:
+                    target = (process / "comm").read_text(encoding="utf-8")
+                except OSError:
+                    continue
             if target.startswith(str(self.folder)):
                 found.append(int(process.name))
         return found
