@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Everything that is judged without running the product: format, static analysis, and builds with
 # gcc and with clang in which a warning is an error. Runs every check, then fails if one failed.
-# usage: lint.sh [format|shell|gcc|clang|cppcheck|tidy]...   (default: all)
+# usage: lint.sh [format|shell|gcc|analyzer|clang|cppcheck|tidy]...   (default: all)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export NX_WERROR=ON
@@ -36,6 +36,11 @@ check_gcc() {
     return 1
 }
 
+check_analyzer() {
+    [ -f build/release/compile_commands.json ] || scripts/build.sh release || return 1
+    python3 scripts/analyze.py build/release "$jobs"
+}
+
 check_clang() { scripts/build.sh clang; }
 
 check_cppcheck() {
@@ -52,7 +57,7 @@ check_tidy() {
 }
 
 scripts/install-deps.sh build lint || exit 1
-[ $# -gt 0 ] || set -- format shell gcc clang cppcheck tidy
+[ $# -gt 0 ] || set -- format shell gcc analyzer clang cppcheck tidy
 failed=()
 for check in "$@"; do
     echo "== lint: $check"

@@ -176,6 +176,8 @@ static int read_rest(struct nx_ext_http_request *r, const struct options *o) {
 int nx_ext_http_request_read(struct nx_ext_http_request *out, const struct nx_ext_request *call,
                              const struct nx_domains *domains, struct nx_error *err) {
     struct options o = {.method = find_method(call->method), .err = err};
+    if (!o.method) // the registry has asked before
+        return nx_error_set(err, NX_E_NOTFOUND, "http has no such method");
     *out = (struct nx_ext_http_request){0};
     nx_buf_init(&out->body, NX_MAX_HTTP_EXT_BODY_BYTES);
     int rc = read_options(&o, call->args_json);

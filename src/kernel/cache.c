@@ -318,7 +318,7 @@ int nx_cache_compile(struct nx_cache *cache, const struct nx_cache_source *sourc
     }
     TAILQ_INSERT_TAIL(&flight->waits, wait, link);
     wait->list = &flight->waits;
-    flight->asked++;
+    flight->asked++; // analyzer: start_flight sets it where the table has none
     return 0;
 }
 

@@ -11,6 +11,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "kernel/lockdown.h"
+#include "sandbox/launcher.h"
 
 // ---- Input --------------------------------------------------------------------------------------
 
@@ -94,15 +96,26 @@ void nx_cli_print_findings(FILE *to, const char *file, const struct nx_diagnosti
 
 int nx_cli_start(struct nx_cli_runtime *cli, const struct nx_runtime_config *config,
                  struct nx_error *err) {
-    struct nx_runtime_config plain;
-    nx_runtime_config_default(&plain);
+    struct nx_runtime_config own;
+    nx_runtime_config_default(&own);
     nx_log_configure(STDERR_FILENO, NX_LOG_WARN, isatty(STDERR_FILENO));
-    if (uv_loop_init(&cli->loop))
-        return nx_error_set(err, NX_E_IO, "cannot make an event loop");
-    int rc = nx_runtime_start(&cli->runtime, &cli->loop, config ? config : &plain, err);
+    if (config)
+        own = *config;
+    int rc = nx_launcher_start(&cli->launcher, NULL, err);
+    if (rc == 0)
+        rc = nx_lockdown_begin(err);
+    if (rc == 0 && uv_loop_init(&cli->loop))
+        rc = nx_error_set(err, NX_E_IO, "cannot make an event loop");
+    if (rc) {
+        nx_launcher_stop(cli->launcher);
+        return rc;
+    }
+    own.sandbox.launcher = cli->launcher;
+    rc = nx_runtime_start(&cli->runtime, &cli->loop, &own, err);
     if (rc) {
         uv_run(&cli->loop, UV_RUN_DEFAULT); // handles that are closing
         uv_loop_close(&cli->loop);
+        nx_launcher_stop(cli->launcher);
     }
     return rc;
 }
@@ -127,4 +140,5 @@ void nx_cli_stop(struct nx_cli_runtime *cli) {
     nx_cli_wait(cli);
     uv_run(&cli->loop, UV_RUN_DEFAULT); // handles that are closing
     uv_loop_close(&cli->loop);
+    nx_launcher_stop(cli->launcher);
 }

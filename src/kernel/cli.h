@@ -31,11 +31,13 @@ void nx_cli_print_findings(FILE *to, const char *file, const struct nx_diagnosti
 // A runtime of one worker on a loop of its own.
 struct nx_cli_runtime {
     uv_loop_t loop;
+    struct nx_launcher *launcher;
     struct nx_runtime *runtime;
     bool done;
 };
 
-// Starts it. `config` may be NULL. Errors as nx_runtime_start's; nothing is left to stop then.
+// Starts it. `config` may be NULL. From then on this process starts no program and gains nothing:
+// the first step of lockdown.h. Errors as nx_runtime_start's; nothing is left to stop then.
 int nx_cli_start(struct nx_cli_runtime *cli, const struct nx_runtime_config *config,
                  struct nx_error *err);
 

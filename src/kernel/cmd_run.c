@@ -13,6 +13,7 @@
 #include "kernel/cmd.h"
 #include "kernel/config.h"
 #include "kernel/json_pretty.h"
+#include "kernel/lockdown.h"
 
 struct run {
     const char *file, *tool;
@@ -21,6 +22,7 @@ struct run {
     struct nx_cap_set grants;           // used if `replace_grants`
     bool replace_grants, granted, deny_all, pretty;
     uint32_t timeout_ms; // 0: as the panel and the defaults have it
+    struct nx_lockdown_needs needs;
 
     struct nx_buf source, args, state, mock;
     struct nx_cli_runtime cli;
@@ -305,6 +307,9 @@ static int set_up_extensions(struct run *r) {
             code = usage_error("bad setting: %.*s", (int)(end - line), line);
     } else if (nx_ext_register_http(registry, &http, &err)) {
         code = fault(err.message);
+    } else {
+        r->needs.http_client = http.allowed_domains != NULL;
+        r->needs.ca_file = http.ca_file;
     }
     nx_buf_free(&problems);
     return code;
@@ -319,9 +324,13 @@ static int execute(struct run *r) {
                                              .calls_only = true};
     struct nx_error err = {0};
     struct nx_runtime *runtime = r->cli.runtime;
+    uint32_t in_force;
     int code = set_up_extensions(r);
     if (code >= 0)
         return code;
+    // All files are read: what comes now is the panel's, which may be anybody's.
+    if (nx_lockdown_enter(&r->needs, &in_force, &err))
+        return fault(err.message);
     nx_runtime_observe(runtime, &observer);
     if (nx_runtime_create_panel(runtime, &request, on_created, r, &err))
         return fault(err.message);

@@ -89,8 +89,9 @@ int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         name = "version";
-    if (strcmp(name, "help") == 0 && argc == 3 && find_verb(argv[2]))
-        return run_verb(find_verb(argv[2]), 2, (char *[]){argv[2], help_option, NULL});
+    const struct verb *asked = strcmp(name, "help") == 0 && argc == 3 ? find_verb(argv[2]) : NULL;
+    if (asked)
+        return run_verb(asked, 2, (char *[]){argv[2], help_option, NULL});
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         print_usage(stdout);
         return finish("nexus", NX_EXIT_OK);

