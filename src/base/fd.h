@@ -13,6 +13,13 @@
 void nx_fd_close(int *fd);
 #define NX_CLEANUP_FD __attribute__((cleanup(nx_fd_close)))
 
+// The descriptor, which is the caller's from now on: *fd is -1.
+static inline int nx_fd_take(int *fd) {
+    const int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
 // Writes all bytes, retrying on EINTR; blocking descriptors only. 0 or NX_E_IO.
 int nx_fd_write_all(int fd, const void *data, size_t len);
 

@@ -125,8 +125,7 @@ int nx_cache_dir_open(struct nx_cache_dir *dir, const char *path, size_t max_byt
     uintmax_t most = whole - whole / SWEEP_SHARE;
     if (whole && most < dir->max_bytes)
         dir->max_bytes = (size_t)most;
-    dir->fd = fd;
-    fd = -1;
+    dir->fd = nx_fd_take(&fd);
     return 0;
 }
 
@@ -158,9 +157,7 @@ static int open_entry(const struct nx_cache_dir *dir, const uint8_t *id, size_t 
     if (st.st_size <= 0 || (uintmax_t)st.st_size > max_bytes)
         return nx_error_set(err, NX_E_INVALID, "%s: its size is not that of an entry", name);
     *len = (size_t)st.st_size;
-    int opened = fd;
-    fd = -1;
-    return opened;
+    return nx_fd_take(&fd);
 }
 
 int nx_cache_dir_read(const struct nx_cache_dir *dir, const uint8_t id[NX_CODE_ID_BYTES],

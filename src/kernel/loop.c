@@ -57,7 +57,8 @@ int nx_loop_reserve(uv_loop_t *loop, uint32_t count, struct nx_error *err) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
         return nx_error_errno(err, "cannot make a socket pair");
-    NX_CLEANUP_FD int first = ends[0], second = ends[1];
+    nx_fd_close(&ends[1]);
+    NX_CLEANUP_FD int first = ends[0];
     NX_CLEANUP_FD int high = fcntl(first, F_DUPFD_CLOEXEC, highest(count));
     if (high < 0)
         return nx_error_errno(err, "cannot open %u descriptors", count);

@@ -110,7 +110,7 @@ _Noreturn void nx_launcher_child(char *executable, int channel, pid_t parent) {
     int running = -1; // the pidfd of the zygote
     const enum nx_launcher_step failed = settle(channel, parent);
     if (failed != NX_LAUNCHER_STARTS_PROGRAM) {
-        const struct nx_launched why = {.error = errno, .step = failed};
+        const struct nx_launched why = {.error = errno, .step = (int32_t)failed};
         char request;
         // Not before the request is there: a channel that closes with it unread loses the answer.
         (void)!read(channel, &request, sizeof(request));
