@@ -3,7 +3,8 @@
 # Builds the container image of deploy/Dockerfile, and puts its bill of materials and its list of files
 # into build/image. Where there is no debian:trixie-slim and podman cannot get one, the base is made with
 # debootstrap from the Debian mirror this machine uses (root or sudo), and kept for the next time.
-# usage: image.sh [production|development]
+# `reproduce` compiles everything a second time and compares: the same sources have to give the same layers.
+# usage: image.sh [production|development|reproduce]
 # environment: NX_IMAGE             the image's name (default: nexus-runtime)
 #              NX_BASE_IMAGE        build on this image instead, NAME or NAME@sha256:DIGEST
 #              NX_CONTAINER_ENGINE  docker or podman
@@ -115,11 +116,25 @@ production() {
     local version revision
     version=$(sed -n 's/^project(nexus VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
     revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+    # Tagged before the rest is built, so that its layers are there for the next time.
     build kernel "$image-kernel"
     # What is beside the image, and what its tests attack it with.
     copy_out "$image-kernel" /out/sbom.spdx.json /src/build/release/bin/escape-sandbox
     build production "$image" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
     python3 scripts/image_files.py "$engine" "$image" "$out"
+}
+
+layers() { "$engine" image inspect --format '{{.RootFS.Layers}}' "$1"; }
+
+reproduce() {
+    local once again
+    production
+    once=$(layers "$image")
+    build production "$image-again" --build-arg "REBUILD=$(date +%s)"
+    again=$(layers "$image-again")
+    "$engine" rmi "$image-again" >/dev/null
+    [ "$once" = "$again" ] || die "two builds differ: layers $once, then $again"
+    say "two builds have the same layers: $once"
 }
 
 main() {
@@ -133,7 +148,8 @@ main() {
     case $stage in
     production) production ;;
     development) build development "$image-dev" ;;
-    *) die "usage: image.sh [production|development]" ;;
+    reproduce) reproduce ;;
+    *) die "usage: image.sh [production|development|reproduce]" ;;
     esac
 }
 

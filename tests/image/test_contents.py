@@ -2,7 +2,9 @@
 """What is in the image, and what is not."""
 import hashlib
 import json
+import platform
 import re
+import subprocess
 
 import pytest
 
@@ -52,6 +54,28 @@ def test_nobody_else_may_write(files):
         else:
             assert (entry["uid"], entry["gid"]) == (0, 0), name
             assert not mode & 0o022 or entry["type"] == "link" or name == "tmp", name
+
+
+@pytest.mark.parametrize("program", ["usr/bin/nexus", "usr/libexec/nexus/nexus-sandbox"])
+def test_programs_are_hardened(program, files, tmp_path):
+    """As they are in the image: position-independent, all relocations read-only before main, no stack and
+    no segment that is both writable and executable, no path of their own to libraries, no symbols."""
+    container = engine("create", IMAGE).stdout.strip()
+    engine("cp", f"{container}:/{program}", tmp_path / "program")
+    engine("rm", container)
+    assert hashlib.sha256((tmp_path / "program").read_bytes()).hexdigest() == files[program]["sha256"]
+    header, segments, dynamic, sections, notes = (
+        subprocess.run(["readelf", "-W", option, tmp_path / "program"], check=True, capture_output=True,
+                       text=True).stdout for option in ("-h", "-l", "-d", "-S", "-n"))
+    assert "DYN (Position-Independent Executable file)" in header
+    assert "GNU_RELRO" in segments and re.search(r"FLAGS_1.*NOW.*PIE", dynamic)
+    flags = dict(re.findall(r"^  (LOAD|GNU_STACK) .* ([R ][W ][E ]) 0x", segments, re.M))
+    assert set(flags) == {"LOAD", "GNU_STACK"} and flags["GNU_STACK"] == "RW "
+    assert not re.search(r"^  \w+ .* RWE 0x", segments, re.M)
+    assert "RPATH" not in dynamic and "RUNPATH" not in dynamic and "TEXTREL" not in dynamic
+    assert ".symtab" not in sections and ".debug" not in sections
+    if platform.machine() == "x86_64":
+        assert re.search(r"x86 feature: .*IBT.*SHSTK", notes) or program.endswith("sandbox")
 
 
 def test_users(files):
