@@ -9,5 +9,5 @@ cd "$(dirname "$0")/.."
 scripts/image.sh production
 # shellcheck source=scripts/container-engine.sh
 . scripts/container-engine.sh
-export NX_CONTAINER_ENGINE=$engine NX_IMAGE=${NX_IMAGE:-nexus-runtime}
+export NX_CONTAINER_ENGINE=$engine NX_IMAGE=${NX_IMAGE:-localhost/nexus-runtime}
 exec /usr/bin/python3 -B -m pytest -p no:cacheprovider -q "$@" tests/image

@@ -5,13 +5,13 @@
 # debootstrap from the Debian mirror this machine uses (root or sudo), and kept for the next time.
 # `reproduce` compiles everything a second time and compares: the same sources have to give the same layers.
 # usage: image.sh [production|development|reproduce]
-# environment: NX_IMAGE             the image's name (default: nexus-runtime)
+# environment: NX_IMAGE             the image's name (default: localhost/nexus-runtime)
 #              NX_BASE_IMAGE        build on this image instead, NAME or NAME@sha256:DIGEST
 #              NX_CONTAINER_ENGINE  docker or podman
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-image=${NX_IMAGE:-nexus-runtime}
+image=${NX_IMAGE:-localhost/nexus-runtime}
 suite=trixie
 out=build/image
 

@@ -46,7 +46,7 @@ group_packages() {
     image)
         # Whoever has docker needs no second engine.
         command -v docker >/dev/null || printf '%s\n' podman runc catatonit debootstrap
-        printf '%s\n' ca-certificates python3-pytest python3-requests python3-websockets python3-jwt
+        printf '%s\n' binutils ca-certificates python3-pytest python3-requests python3-websockets
         ;;
     *) return 1 ;;
     esac

@@ -15,7 +15,7 @@ import requests
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "build/image"
 ENGINE = os.environ.get("NX_CONTAINER_ENGINE", "podman")
-IMAGE = os.environ.get("NX_IMAGE", "nexus-runtime")
+IMAGE = os.environ.get("NX_IMAGE", "localhost/nexus-runtime")
 PATIENCE = 60  # seconds for anything that has to happen: machines are busy
 CACHE = "/tmp/nexus-cache"
 CACHE_BYTES = 128 << 20
@@ -113,7 +113,7 @@ class Container:
             command += ["-e", f"{name}={value}"]
         for source, target in [(self.secret, "/run/secrets/nexus-jwt"), *mounts]:
             command += ["-v", f"{source}:{target}:ro"]
-        for port in (3000, 3001, 9464):
+        for port in (3000, 3001, 9090):
             command += ["-p", f"127.0.0.1::{port}"]
         self.started = time.time()
         engine(*command, image, *arguments)
@@ -229,7 +229,7 @@ class Container:
 
     def metric(self, name):
         """A sample of the metrics' port, by its name with labels."""
-        text = requests.get(self.url(9464) + "/metrics", timeout=PATIENCE).text
+        text = requests.get(self.url(9090) + "/metrics", timeout=PATIENCE).text
         return float(next(line.split()[-1] for line in text.splitlines() if line.startswith(name + " ")))
 
     def kill(self, pid, signum=signal.SIGKILL):

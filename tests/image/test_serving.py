@@ -21,7 +21,7 @@ def test_http(start):
     assert container.request("GET", "/panels/counter/state").json()["state"] == {"count": 1}
     anonymous = requests.get(container.url() + "/panels", timeout=PATIENCE)
     assert anonymous.status_code == 401
-    assert "nexus_" in requests.get(container.url(9464) + "/metrics", timeout=PATIENCE).text
+    assert "nexus_" in requests.get(container.url(9090) + "/metrics", timeout=PATIENCE).text
 
 
 def test_websocket(start):
