@@ -39,18 +39,24 @@ def locator(url):
 class Debian:
     """Binary packages of this system, as they turn up."""
 
-    def __init__(self):
+    def __init__(self, paths):
+        """`paths`: of files that packages will be asked for."""
         self.packages = {}
+        real = {os.path.realpath(path) for path in paths}
+        # dpkg knows some files by their path from before /usr was merged. It fails for each that it does not
+        # know, and says the others; one call, since each reads the lists of all packages.
+        asked = sorted(real | {path.removeprefix("/usr") for path in real})
+        found = subprocess.run(["dpkg-query", "-S", *asked], capture_output=True, text=True, check=False).stdout
+        self.owners = {path: name for name, path in (line.split(": ", 1) for line in found.splitlines())
+                       if path in asked}
 
     def of_file(self, path):
         """The id of the package that a file of this system belongs to."""
         real = os.path.realpath(path)
-        # dpkg knows some files by their path from before /usr was merged.
-        for candidate in (real, real.removeprefix("/usr")):
-            found = subprocess.run(["dpkg-query", "-S", candidate], capture_output=True, text=True)
-            if found.returncode == 0:
-                return self.add(found.stdout.split(": ")[0])
-        return sys.exit(f"sbom: error: {path} belongs to no package")
+        owner = self.owners.get(real) or self.owners.get(real.removeprefix("/usr"))
+        if not owner:
+            sys.exit(f"sbom: error: {path} belongs to no package")
+        return self.add(owner)
 
     def add(self, name):
         fields = run("dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture} ${source:Package} "
@@ -110,9 +116,10 @@ def origin(name, debian):
 
 def main():
     root, guest, out = map(pathlib.Path, sys.argv[1:])
-    debian = Debian()
+    regular = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    debian = Debian([f"/{path.relative_to(root)}" for path in regular])
     files, relations = [], [("SPDXRef-DOCUMENT", "DESCRIBES", OURS)]
-    for path in sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink()):
+    for path in regular:
         name = str(path.relative_to(root))
         spdx_id = ref("File", name)
         files.append({
