@@ -160,7 +160,7 @@ int64_t nx_schedule_wait_ms(struct nx_schedule *s) {
     if (cron) {
         int64_t now = wall_now(s), until = NX_CLOCK_CHECK_MS;
         cron = first(&s->crons);
-        if (cron->due_ms < now + until)
+        if (cron->due_ms < now + until) // analyzer: the clock empties no heap
             until = cron->due_ms > now ? cron->due_ms - now : 0;
         if (wait < 0 || until < wait)
             wait = until;
@@ -186,7 +186,7 @@ static void take_cron(struct nx_schedule *s, struct nx_tick *tick, int64_t now,
         due->missed++;
         next = nx_cron_next(&tick->cron, now);
     }
-    tick->due_ms = next;
+    tick->due_ms = next; // analyzer: called with a tick
     sink(&s->crons, tick);
 }
 
@@ -201,7 +201,7 @@ bool nx_schedule_take(struct nx_schedule *s, struct nx_due *due) {
         return false;
     now = wall_now(s);
     tick = first(&s->crons);
-    if (tick->due_ms > now)
+    if (tick->due_ms > now) // analyzer: crons are not empty
         return false;
     take_cron(s, tick, now, due);
     return true;
