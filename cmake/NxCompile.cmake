@@ -15,7 +15,12 @@ endif()
 # calls, stack canaries, stack-clash probes, landing pads for indirect branches (x86-64's CET, ARM's
 # BTI) and readiness for shadow stacks. tests/escape/test_binaries.py looks for each.
 set(NX_HARDENING -fstack-protector-strong)
-foreach(flag -fstack-clash-protection -fcf-protection=full -mbranch-protection=standard)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64") # clang takes the flag elsewhere, and complains
+  set(branches -mbranch-protection=standard)
+else()
+  set(branches -fcf-protection=full)
+endif()
+foreach(flag -fstack-clash-protection ${branches})
   string(MAKE_C_IDENTIFIER "NX_HAS${flag}" has)
   check_c_compiler_flag(${flag} ${has})
   if(${has})
