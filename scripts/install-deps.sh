@@ -44,9 +44,12 @@ group_packages() {
     lint) printf '%s\n' clang-format clang-tidy cppcheck shellcheck ;;
     bench) printf '%s\n' wrk python3-requests ;;
     image)
-        # Whoever has docker needs no second engine.
-        command -v docker >/dev/null || printf '%s\n' podman runc catatonit debootstrap
+        # Whoever has docker needs no second engine; its client alone is none.
+        docker info >/dev/null 2>&1 || printf '%s\n' podman podman-compose runc catatonit debootstrap
         printf '%s\n' binutils ca-certificates python3-pytest python3-requests python3-websockets
+        # To render the manifests whose pod is run.
+        printf '%s\n' python3-yaml
+        command -v npm >/dev/null || printf '%s\n' nodejs npm
         ;;
     *) return 1 ;;
     esac

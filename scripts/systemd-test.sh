@@ -75,8 +75,8 @@ export CONTAINERS_CONF=$PWD/build/systemd-test.conf
 printf '%s\n' '[containers]' 'default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]' \
     '[engine]' 'runtime = "runc"' 'cgroup_manager = "cgroupfs"' 'events_logger = "file"' >"$CONTAINERS_CONF"
 # Shared propagation, as a machine has it: systemd hands credentials over through mounts.
-podman run -d --name "$name" --privileged --systemd=always --cgroupns=host \
-    -v /sys/fs/cgroup:/sys/fs/cgroup:rw --rootfs "$PWD/$root" \
+podman run -d --name "$name" --privileged --systemd=always --cgroupns=private \
+    --rootfs "$PWD/$root" \
     sh -c 'mount --make-rshared / && exec /lib/systemd/systemd --system' >/dev/null || exit 1
 for _ in $(seq 100); do
     inside curl -sf http://127.0.0.1:3000/ready >/dev/null 2>&1 && break
@@ -95,7 +95,10 @@ holds "every process: no capabilities, no new privileges, a filter" sh -c '
     done
     [ "$count" -ge 3 ]'
 holds "the workers have their namespaces, Landlock and filter" sh -c '
-    curl -s http://127.0.0.1:3000/health | grep -F "\"seccomp\":\"filter\",\"landlock\":true,\"namespaces\":true"'
+    health=$(curl -s http://127.0.0.1:3000/health)
+    for part in "\"seccomp\":\"filter\"" "\"landlock\":true" "\"namespaces\":true" "\"noNewPrivs\":true"; do
+        case $health in *"$part"*) ;; *) echo "no $part in $health"; exit 1 ;; esac
+    done'
 holds "the credential is the service's alone" sh -c '
     [ "$(stat -c %a /run/credentials/nexus.service/jwt-secret)" = 400 ]'
 holds "the file system is read-only but for the cache" sh -c '

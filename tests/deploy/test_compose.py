@@ -59,7 +59,8 @@ def findings(service):
     if any(not volume.endswith(":ro") for volume in service.get("volumes", [])):
         found.append("a volume is writable")
     cache = [one for one in service.get("tmpfs", []) if one.startswith(environment.get("CACHE_DIR", "?").rpartition("/")[0] + ":")]
-    if not cache or not {"size=128m", "noexec", "nosuid", "nodev", "uid=1000"} <= set(cache[0].split(":")[1].split(",")):
+    options = set(cache[0].split(":")[1].split(",")) if cache else set()
+    if not {"size=128m", "mode=1777", "noexec", "nosuid", "nodev"} <= options:
         found.append("the cache is not in memory, 128m, noexec, nosuid, nodev")
     if service.get("mem_limit") is None or service.get("memswap_limit") != service["mem_limit"]:
         found.append("memory and swap have no common limit")
@@ -69,8 +70,8 @@ def findings(service):
         found.append("no limit of processes")
     if int(environment.get("WORKERS", 10**6)) > service.get("cpus", 0):
         found.append("more workers than CPUs")
-    if "health" not in service.get("healthcheck", {}).get("test", []):
-        found.append("no health check")
+    if "healthcheck" in service:
+        found.append("a health check instead of the image's")
     if int(service.get("stop_grace_period", "0s").rstrip("s")) < 16:
         found.append("not enough time to stop")
     if "max-size" not in service.get("logging", {}).get("options", {}):

@@ -29,6 +29,7 @@ NEED_NOT_BE = {
     "Deployment/*Probe/timeoutSeconds": "1 is the default, and enough on a node with room",
     "Deployment/*/readinessProbe/failureThreshold": "3 is the default",
     "Deployment/*/securityContext/fsGroupChangePolicy": "a matter of speed",
+    "Deployment/*/volumes/1/secret/optional": "false is the default",
     "Deployment/*/volumes/2/configMap/*": "no panels from files",
     "HorizontalPodAutoscaler/spec/behavior/*/selectPolicy": "Max is the default; there is one policy to scale down",
     "HorizontalPodAutoscaler/spec/behavior/scaleUp/policies/*": "either will do",
