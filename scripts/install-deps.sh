@@ -17,6 +17,17 @@ clang_version() {
     esac
 }
 
+# node_packages: Node.js and npm, unless a Node.js that is new enough is here, from wherever: Debian's
+# does not go with another's.
+node_packages() {
+    local version
+    version=$(node --version 2>/dev/null) || version=v0
+    version=${version#v}
+    if [ "${version%%.*}" -lt 18 ] || ! command -v npm >/dev/null; then
+        printf '%s\n' nodejs npm
+    fi
+}
+
 # group_packages GROUP CLANG_VERSION: one package a line. Every group but `image` builds on `build`.
 group_packages() {
     case "$1" in
@@ -38,8 +49,7 @@ group_packages() {
         printf '%s\n' python3-pytest python3-requests python3-websockets python3-jwt \
             python3-cryptography curl mandoc "libclang-rt-$2-dev" \
             python3-yaml python3-jsonschema python3-seccomp systemd
-        # Node.js as it comes, from wherever: Debian's npm does not go with another's Node.js.
-        command -v npm >/dev/null || printf '%s\n' nodejs npm
+        node_packages
         ;;
     lint) printf '%s\n' clang-format clang-tidy cppcheck shellcheck ;;
     bench) printf '%s\n' wrk python3-requests ;;

@@ -7,6 +7,7 @@ listens on a free port: 3000 in a document is that port here.
 """
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN_DIR = pathlib.Path(os.environ.get("NX_BUILD_DIR", ROOT / "build/release")) / "bin"
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/*/*.md")])
 BLOCK_SECONDS = 60
 
 # Commands that cannot run in a test, by document and first line, each with its reason.
@@ -53,6 +54,8 @@ NOT_RUN = {
         "makes a root file system first, for minutes",
     ("CONTRIBUTING.md", "cmake --preset dev && cmake --build --preset dev"):
         "builds the whole tree",
+    ("clients/js/README.md", "npm install ws"): "the tests have it, in the version that their lock file names",
+    ("clients/js/README.md", "node --test clients/js/test/"): "a suite of its own: tests/blackbox/test_client_js.py",
 }
 
 
@@ -76,10 +79,13 @@ class Shell:
 
     def __init__(self, folder):
         self.folder, self.count = folder, 0
-        self.ports = {"3000": free_port(), "3001": free_port()}  # in the document -> here
+        # in the document -> here
+        self.ports = {"3000": free_port(), "3001": free_port(), "8000": free_port()}
         (folder / "build/release").mkdir(parents=True)
         (folder / "build/release/bin").symlink_to(BIN_DIR)
-        shutil.copytree(ROOT / "examples", folder / "examples")
+        for name in ("examples", "clients"):
+            shutil.copytree(ROOT / name, folder / name)
+        (folder / "node_modules").symlink_to(ROOT / "build/js-tools/node_modules")
         shutil.copytree(ROOT / "deploy/k8s", folder / "deploy/k8s")  # a document adds an overlay
         (folder / "deploy/systemd").symlink_to(ROOT / "deploy/systemd")
         (folder / "build/release/compile_commands.json").symlink_to(BIN_DIR.parent / "compile_commands.json")
@@ -115,7 +121,7 @@ class Shell:
     @staticmethod
     def with_ports(text, ports):
         for old, new in ports.items():
-            text = text.replace(f":{old}", f":{new}")
+            text = re.sub(rf"(:|127\.0\.0\.1 ){old}\b", rf"\g<1>{new}", text)
         return text
 
     def wait_for_server(self):
@@ -151,6 +157,8 @@ def open_shell(tmp_path):
 
 @pytest.mark.parametrize("path", documents_with_commands(), ids=name_of)
 def test_commands_do_what_the_document_says(path, shell):
+    if "clients" in path.parts:
+        subprocess.run([ROOT / "scripts/npm-ci.sh", "tests/clients", "build/js-tools"], check=True)
     ran = 0
     for block in blocks.commands(path):
         if (name_of(path), block.first_line) in NOT_RUN:
