@@ -20,7 +20,6 @@ STRANGER = {"Authorization": ""}
 NOBODY = bearer(token())
 UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), "Sec-WebSocket-Protocol": "nexus.v1"}
-WIDE = b'{"kind":"k","id":"wide","tools":[],"initialState":{"a":"' + b"x" * 300_000 + b'"}}'
 HUGE = b'{"text":"' + b"x" * (6 * 1024 * 1024) + b'"}'
 
 

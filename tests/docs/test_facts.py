@@ -194,6 +194,22 @@ def test_every_attack_has_a_test():
     assert not list(without_tests(THREATS))
 
 
+PROMISES = sources.text_of("docs/promises.md")
+
+
+def test_every_promise_has_a_test():
+    assert len(rows(PROMISES)) > 40
+    assert not list(without_tests(PROMISES))
+
+
+def test_every_route_and_error_is_promised():
+    promised = "\n".join(row[0] for row in rows(PROMISES))
+    wanted = [row[0] for row in rows(API) if re.fullmatch(r"[A-Z]+ `/[^`]*`", row[0])]
+    wanted += [status for row in rows(section(API, "Errors of requests")) for status in re.findall(r"\b\d{3}\b", row[0])]
+    assert len(wanted) > 25
+    assert [one for one in wanted if one not in promised] == []
+
+
 def test_an_attack_without_a_test_is_found():
     table = "| attack | outcome | tests |\n|---|---|---|\n| a | b | c |\n| d | e | `test_matrix` |\n| f | g | `nx_gone` |\n"
     assert list(without_tests(table)) == ["a", "f"]
