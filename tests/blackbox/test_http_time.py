@@ -2,6 +2,7 @@
 """Clients that take their time: what each may take, and that nobody else waits for them. The server's
 clock is made to run fast, so that its minutes pass in seconds."""
 import pathlib
+import signal
 import socket
 import subprocess
 import threading
@@ -23,14 +24,13 @@ def build_fast_clock(tmp_path_factory):
 
 
 @pytest.fixture(name="hurry")
-def start_server_in_a_hurry(start, fast_clock, tmp_path):
+def start_server_in_a_hurry(start, fast_clock):
     """(server, what makes its clock run fast): it starts in its own time."""
-    switch = tmp_path / "fast"
-    server = start(env={"LD_PRELOAD": str(fast_clock), "NX_FAST_CLOCK": str(switch),
+    server = start(env={"LD_PRELOAD": str(fast_clock),
                         # The sanitizer's run-time library does not mind to come second.
                         "ASAN_OPTIONS": "verify_asan_link_order=0"})
     assert server.create().status_code == 201
-    return server, switch.touch
+    return server, lambda: server.process.send_signal(signal.SIGUSR2)
 
 
 def dripping(wire, stop):
