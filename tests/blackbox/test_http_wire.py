@@ -237,7 +237,7 @@ def test_body_limit_of_chunked_bodies(wire):
 def test_large_reply_to_a_slow_reader(wire):
     size = 900 * 1024
     one = wire(seconds=30)
-    one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
     one.send(post(b'{"size": %d}' % size, b"/panels/counter/trigger/big") * 5 + GET)
     time.sleep(0.3)
     for _ in range(5):
