@@ -324,19 +324,27 @@
 // What waits for a client that is slow to take it: about a second of a busy panel.
 #define NX_MAX_WS_QUEUED_BYTES         (1024 * 1024)
 #define NX_MAX_WS_QUEUED_MESSAGES      1000
+// Frames, queues and half-received messages of all sockets together; past it those that have kept
+// them waiting for longest are closed.
+#define NX_MAX_WS_HELD_BYTES           ((size_t)256 * 1024 * 1024)
+// What the system may hold for a socket, not yet sent: enough to keep a fast line busy.
+#define NX_WS_UNSENT_BYTES             (128 * 1024)
 // Triggers one socket may have under way.
 #define NX_MAX_WS_CALLS                64
 // Keys one socket may narrow its PATCHes to.
 #define NX_MAX_WS_KEYS                 256
-// Tickets that are out, and how long each is good for.
+// Tickets that are out: of all, and of one subject, so that none takes them all; and how long each
+// is good for.
 #define NX_MAX_WS_TICKETS              10000
+#define NX_MAX_BEARER_WS_TICKETS       100
 #define NX_WS_TICKET_MS                30000
 // A silent socket is asked whether it lives; then how long it has to answer. Shorter than what
 // common proxies allow between two bytes.
 #define NX_WS_PING_MS                  30000
 #define NX_WS_PONG_TIMEOUT_MS          15000
-// From saying goodbye to the end, if the client does not answer.
-#define NX_WS_CLOSE_TIMEOUT_MS         2000
+// From saying goodbye to the end, if the client does not answer: so long a slow one has to get at
+// the reason.
+#define NX_WS_CLOSE_TIMEOUT_MS         5000
 // Panels of one listing.
 #define NX_DEFAULT_PANEL_LIST          100
 #define NX_MAX_PANEL_LIST              1000

@@ -26,6 +26,13 @@ static inline bool nx_span_eq(struct nx_span a, struct nx_span b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+// Order by bytes: negative, 0 or positive, as of memcmp; a prefix comes first.
+static inline int nx_span_compare(struct nx_span a, struct nx_span b) {
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.data, b.data, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 static inline bool nx_span_starts(struct nx_span s, struct nx_span prefix) {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.data, prefix.data, prefix.len) == 0);
 }

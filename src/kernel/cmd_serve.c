@@ -242,6 +242,15 @@ static void fault(struct serve *s, const struct nx_error *err) {
 // ---- Starting
 // ------------------------------------------------------------------------------------
 
+static void warn_of_few_descriptors(const struct serve *s) {
+    uint32_t most = nx_http_max_clients(s->http);
+    if (most < s->config.max_clients)
+        nx_log(NX_LOG_WARN, "http",
+               "fewer connections than MAX_CLIENTS: the descriptor limit (ulimit -Hn) is too low",
+               NX_LOG_FIELDS(NX_LOG_INT("maxClients", most),
+                             NX_LOG_INT("wanted", s->config.max_clients)));
+}
+
 static void on_loaded(void *user, size_t loaded, size_t failed) {
     struct serve *s = user;
     struct nx_error err = {0};
@@ -254,6 +263,7 @@ static void on_loaded(void *user, size_t loaded, size_t failed) {
         fault(s, &err);
         return;
     }
+    warn_of_few_descriptors(s);
     nx_http_set_ready(s->http);
     nx_log(NX_LOG_INFO, "http", "listening",
            NX_LOG_FIELDS(NX_LOG_STR("url", nx_http_url(s->http)),

@@ -58,6 +58,9 @@ const char *nx_http_ws_listen_url(const struct nx_http *http);
 // "http://127.0.0.1:9090" of the metrics port; empty without one.
 const char *nx_http_metrics_url(const struct nx_http *http);
 
+// The connections it takes: max_clients, or less if the descriptor limit allows no more.
+uint32_t nx_http_max_clients(const struct nx_http *http);
+
 // The server is about to stop: /ready answers 503, and every reply closes its connection. New
 // connections are still taken, so that probes and late clients get an answer rather than a reset.
 void nx_http_drain(struct nx_http *http);

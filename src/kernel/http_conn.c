@@ -94,7 +94,7 @@ static void resume_reading(struct nx_http_conn *conn);
 
 // Closing a socket with unread bytes resets it, and the reset can overtake the reply. So: no more
 // writing, read to the end for a while, then close.
-static void linger(struct nx_http_conn *conn) {
+void nx_http_conn_linger(struct nx_http_conn *conn) {
     if (conn->peer_done ||
         uv_shutdown(&conn->shutdown, (uv_stream_t *)&conn->tcp, on_shut_down) != 0) {
         nx_http_conn_close(conn);
@@ -309,9 +309,11 @@ static void process_received(struct nx_http_conn *conn) {
     if (conn->in.len)
         drop_received(conn, take_requests(conn, nx_buf_span(&conn->in)));
     if (conn->state == NX_CONN_UPGRADED) {
-        begin_frames(conn, nx_buf_span(&conn->in));
-        nx_buf_free(&conn->in);
+        struct nx_buf first = conn->in;
+        nx_buf_init(&conn->in, first.max_bytes);
         nx_http_conn_account(conn);
+        begin_frames(conn, nx_buf_span(&first));
+        nx_buf_free(&first);
         return;
     }
     // Nothing more will come to complete what is left.
@@ -416,7 +418,7 @@ void nx_http_conn_replied(struct nx_http_conn *conn) {
     conn->trigger = NULL;
     conn->wait = NULL;
     if (!conn->keep_alive) {
-        linger(conn);
+        nx_http_conn_linger(conn);
         return;
     }
     conn->state = NX_CONN_READING;

@@ -174,6 +174,8 @@ void nx_http_conn_turn_away(struct nx_http_conn *conn);
 void nx_http_conn_read_on(struct nx_http_conn *conn);
 // Ends it at once. Harmless when closed.
 void nx_http_conn_close(struct nx_http_conn *conn);
+// Ends it when the client has, or soon: nothing more is written, and what comes is ignored.
+void nx_http_conn_linger(struct nx_http_conn *conn);
 // Bytes of the connection against NX_MAX_HTTP_BUFFERED_BYTES; false: over it.
 bool nx_http_conn_account(struct nx_http_conn *conn);
 // Its time is up: says so if a request was being received, and ends it.

@@ -237,6 +237,10 @@ const char *nx_http_metrics_url(const struct nx_http *http) {
     return http->metrics_url;
 }
 
+uint32_t nx_http_max_clients(const struct nx_http *http) {
+    return http->config.max_clients;
+}
+
 // ---- Stopping -----------------------------------------------------------------------------------
 
 void nx_http_drain(struct nx_http *http) {

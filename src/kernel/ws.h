@@ -2,7 +2,8 @@
 // WebSockets (RFC 6455): clients that watch a panel and trigger its tools.
 //
 //   ws_upgrade.c  from a request to a session: the handshake
-//   ws_conn.c     a session's bytes: frames in and out, by wslay; its queue; its end
+//   ws_conn.c     a session: frames in, by wslay; its time and its end
+//   ws_queue.c    what waits for a client, and writing it
 //   ws_message.c  what clients say
 //   ws_hub.c      who watches what; what happens in panels, told to those
 //   ws_text.c     the messages as JSON

@@ -1,50 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A session's bytes. Framing, masks, fragments, UTF-8 and the closing handshake are wslay's; what
-// is queued, and how long anything may take, is decided here.
+// A session's bytes coming in, its time and its end. Masks, fragments, UTF-8 and the closing
+// handshake are wslay's; messages are put together here, so that what they take is counted: wslay
+// would spend a hundred bytes on each fragment of one.
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "kernel/ws_session.h"
 
-// Frames made in one go; what a client has not taken of them is kept for it.
-enum { FLUSH_BYTES = 256 * 1024, KEEP_OUT_BYTES = 1024 * 1024 };
-
-// ---- Frames in and out, for wslay ---------------------------------------------------------------
-
-static ssize_t on_recv(wslay_event_context_ptr frames, uint8_t *data, size_t len, int flags,
-                       void *user) {
-    (void)flags;
-    struct nx_ws_session *s = user;
-    if (s->incoming.len == 0) {
-        wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
-        return -1;
-    }
-    size_t n = len < s->incoming.len ? len : s->incoming.len;
-    memcpy(data, s->incoming.data, n);
-    s->incoming = nx_span_of(s->incoming.data + n, s->incoming.len - n);
-    return (ssize_t)n;
-}
-
-static ssize_t on_send(wslay_event_context_ptr frames, const uint8_t *data, size_t len, int flags,
-                       void *user) {
-    (void)flags;
-    struct nx_ws_session *s = user;
-    if (nx_buf_append(&s->ws->out, data, len)) {
-        wslay_event_set_error(frames, WSLAY_ERR_CALLBACK_FAILURE);
-        return -1;
-    }
-    return (ssize_t)len;
-}
-
-static void on_message(wslay_event_context_ptr frames,
-                       const struct wslay_event_on_msg_recv_arg *arg, void *user) {
-    (void)frames;
-    struct nx_ws_session *s = user;
-    if (arg->opcode == WSLAY_TEXT_FRAME && s->panel && !s->close_code)
-        nx_ws_message(s, nx_span_of(arg->msg, arg->msg_length));
-    else if (arg->opcode == WSLAY_BINARY_FRAME)
-        nx_ws_close(s, NX_WS_UNSUPPORTED, "text messages only");
-}
+// Frames are taken in slices, and what they are answered goes out between two of them, so that
+// the answers to one read cannot fill the queue: the smallest frame has 6 bytes.
+enum { SLICE_BYTES = 4096, ANSWERS_BETWEEN = 128 };
 
 // ---- Opening ------------------------------------------------------------------------------------
 
@@ -65,13 +32,96 @@ static void set_deadline(struct nx_ws_session *s, uint64_t timeout_ms) {
         uv_now(s->ws->http->loop) + (timeout_ms < left_ms ? timeout_ms : left_ms);
 }
 
+void nx_ws_progress(struct nx_ws_session *s) {
+    if (!s->close_code)
+        set_deadline(s, NX_WS_PING_MS);
+}
+
+// What waits in the socket for a client that does not read counts for nothing here, and grows old.
+// Where the system does not know the option, it is more.
+static void limit_unsent(struct nx_http_conn *conn) {
+    uv_os_fd_t fd;
+    int bytes = NX_WS_UNSENT_BYTES;
+    if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
+static ssize_t on_recv(wslay_event_context_ptr frames, uint8_t *data, size_t len, int flags,
+                       void *user) {
+    (void)flags;
+    struct nx_ws_session *s = user;
+    if (s->incoming.len == 0) {
+        wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
+        return -1;
+    }
+    size_t n = len < s->incoming.len ? len : s->incoming.len;
+    memcpy(data, s->incoming.data, n);
+    s->incoming = nx_span_of(s->incoming.data + n, s->incoming.len - n);
+    return (ssize_t)n;
+}
+
+static ssize_t on_send(wslay_event_context_ptr frames, const uint8_t *data, size_t len, int flags,
+                       void *user) {
+    (void)flags;
+    struct nx_ws_session *s = user;
+    if (nx_buf_append(&s->ws->scratch, data, len)) {
+        wslay_event_set_error(frames, WSLAY_ERR_CALLBACK_FAILURE);
+        return -1;
+    }
+    return (ssize_t)len;
+}
+
+static void on_frame_start(wslay_event_context_ptr frames,
+                           const struct wslay_event_on_frame_recv_start_arg *arg, void *user) {
+    struct nx_ws_session *s = user;
+    s->in_control = wslay_is_ctrl_frame(arg->opcode);
+    // Of one frame wslay knows that it is too large, of all of a message only we do.
+    if (s->in_control ||
+        arg->payload_length <= s->ws->http->config.body_limit_bytes - s->message.len)
+        return;
+    wslay_event_shutdown_read(frames);
+    nx_ws_drop_queue(s);
+    nx_ws_close(s, NX_WS_TOO_BIG, "the message is too large");
+}
+
+static void on_chunk(wslay_event_context_ptr frames,
+                     const struct wslay_event_on_frame_recv_chunk_arg *arg, void *user) {
+    struct nx_ws_session *s = user;
+    if (s->in_control || !wslay_event_get_read_enabled(frames))
+        return;
+    if (nx_buf_append(&s->message, arg->data, arg->data_length)) {
+        wslay_event_shutdown_read(frames);
+        nx_ws_give_up(s, "out of memory");
+    }
+}
+
+static void on_message(wslay_event_context_ptr frames,
+                       const struct wslay_event_on_msg_recv_arg *arg, void *user) {
+    struct nx_ws_session *s = user;
+    if (arg->opcode == WSLAY_CONNECTION_CLOSE && arg->msg_length == 1)
+        s->failed = true; // half a code
+    if (wslay_is_ctrl_frame(arg->opcode) || !wslay_event_get_read_enabled(frames))
+        return;
+    if (arg->opcode == WSLAY_BINARY_FRAME)
+        nx_ws_close(s, NX_WS_UNSUPPORTED, "text messages only");
+    else if (s->panel && !s->close_code)
+        nx_ws_message(s, nx_buf_span(&s->message));
+    nx_buf_reset(&s->message);
+}
+
 static int open_frames(struct nx_ws_session *s) {
     static const struct wslay_event_callbacks callbacks = {
-        .recv_callback = on_recv, .send_callback = on_send, .on_msg_recv_callback = on_message};
+        .recv_callback = on_recv,
+        .send_callback = on_send,
+        .on_frame_recv_start_callback = on_frame_start,
+        .on_frame_recv_chunk_callback = on_chunk,
+        .on_msg_recv_callback = on_message,
+    };
     if (wslay_event_context_server_init(&s->frames, &callbacks, s)) {
         s->frames = NULL; // freed already, but still named
         return NX_E_NOMEM;
     }
+    wslay_event_config_set_no_buffering(s->frames, 1);
     wslay_event_config_set_max_recv_msg_length(s->frames, s->ws->http->config.body_limit_bytes);
     return 0;
 }
@@ -84,6 +134,7 @@ struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
     s->ws = ws;
     s->conn = conn;
     s->topics = NX_TOPIC_DEFAULT;
+    nx_buf_init(&s->message, ws->http->config.body_limit_bytes);
     STAILQ_INIT(&s->queue);
     TAILQ_INIT(&s->calls);
     uv_buf_t head = uv_buf_init((char *)reply.data, (unsigned)reply.len);
@@ -95,6 +146,7 @@ struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
         free(s);
         return NULL;
     }
+    limit_unsent(conn);
     TAILQ_INSERT_TAIL(&ws->all, s, all_link);
     ws->count++;
     set_deadline(s, NX_WS_PING_MS);
@@ -102,95 +154,9 @@ struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
     return s;
 }
 
-// ---- The queue ----------------------------------------------------------------------------------
+// ---- Reading ------------------------------------------------------------------------------------
 
-static void drop_item(struct nx_ws_session *s, struct nx_ws_item *item) {
-    STAILQ_REMOVE(&s->queue, item, nx_ws_item, link);
-    s->queued_count--;
-    s->queued_bytes -= item->text ? item->text->len : 0;
-    if (item->kind == NX_WS_RESYNC)
-        s->resync_pending = false;
-    nx_ws_text_unref(item->text);
-    free(item);
-}
-
-static void drop_items(struct nx_ws_session *s, bool patches_only) {
-    struct nx_ws_item *item, *next;
-    for (item = STAILQ_FIRST(&s->queue); item; item = next) {
-        next = STAILQ_NEXT(item, link);
-        if (!patches_only || item->kind == NX_WS_PATCH)
-            drop_item(s, item);
-    }
-}
-
-static bool push(struct nx_ws_session *s, struct nx_ws_text *text, enum nx_ws_kind kind) {
-    struct nx_ws_item *item = calloc(1, sizeof *item);
-    if (!item)
-        return false;
-    item->text = text;
-    item->kind = kind;
-    if (text)
-        text->refs++;
-    s->queued_count++;
-    s->queued_bytes += text ? text->len : 0;
-    s->resync_pending |= kind == NX_WS_RESYNC;
-    STAILQ_INSERT_TAIL(&s->queue, item, link);
-    nx_ws_touch(s);
-    return true;
-}
-
-// An empty queue takes any message: one that is larger than the cap must have a way out.
-static bool has_room(const struct nx_ws_session *s, size_t bytes) {
-    return s->queued_count == 0 || (s->queued_count < NX_MAX_WS_QUEUED_MESSAGES &&
-                                    s->queued_bytes + bytes <= NX_MAX_WS_QUEUED_BYTES);
-}
-
-static void give_up(struct nx_ws_session *s, const char *reason) {
-    s->ws->dropped++;
-    drop_items(s, false);
-    nx_ws_close(s, NX_WS_TRY_AGAIN_LATER, reason);
-}
-
-void nx_ws_send(struct nx_ws_session *s, struct nx_ws_text *text, enum nx_ws_kind kind) {
-    if (s->close_code || (kind == NX_WS_PATCH && s->resync_pending))
-        return;
-    if (!has_room(s, text->len) && !s->resync_pending) {
-        drop_items(s, true);
-        if (!push(s, NULL, NX_WS_RESYNC) || kind == NX_WS_PATCH)
-            return;
-    }
-    if (!has_room(s, text->len))
-        give_up(s, "too slow");
-    else if (!push(s, text, kind))
-        give_up(s, "out of memory");
-}
-
-void nx_ws_send_once(struct nx_ws_session *s, struct nx_ws_text *text) {
-    if (text)
-        nx_ws_send(s, text, NX_WS_PLAIN);
-    else
-        give_up(s, "out of memory");
-    nx_ws_text_unref(text);
-}
-
-void nx_ws_touch(struct nx_ws_session *s) {
-    if (s->dirty)
-        return;
-    s->dirty = true;
-    TAILQ_INSERT_TAIL(&s->ws->dirty, s, dirty_link);
-}
-
-void nx_ws_close(struct nx_ws_session *s, enum nx_ws_code code, const char *reason) {
-    if (s->close_code)
-        return;
-    s->close_code = (uint16_t)code;
-    s->close_reason = reason;
-    set_deadline(s, NX_WS_CLOSE_TIMEOUT_MS);
-    nx_ws_touch(s);
-}
-
-// ---- Writing ------------------------------------------------------------------------------------
-
+// While nothing can be sent nothing is read: a client that does not listen is not answered.
 static void pause_reading(struct nx_ws_session *s, bool pause) {
     if (s->read_paused == pause)
         return;
@@ -201,111 +167,115 @@ static void pause_reading(struct nx_ws_session *s, bool pause) {
         nx_http_conn_read_on(s->conn);
 }
 
-static void on_written(uv_write_t *write, int status) {
-    struct nx_http_conn *conn = write->data;
-    free(conn->unsent);
-    conn->unsent = NULL;
-    conn->unsent_len = 0;
-    nx_http_conn_account(conn);
-    struct nx_ws_session *s = conn->ws;
-    if (conn->state == NX_CONN_CLOSED || !s)
-        return;
-    s->writing = false;
-    if (status < 0) {
-        nx_http_conn_close(conn);
-        return;
+// wslay reads no further: the client closed, or broke a rule for which wslay has its close frame
+// ready; or, if it has not, ours says so. What was queued is not for such a client.
+static void stop_listening(struct nx_ws_session *s, bool failed) {
+    s->failed |= failed;
+    nx_ws_drop_queue(s);
+    if (s->failed) {
+        static const char code[] = {NX_WS_PROTOCOL_ERROR >> 8, (char)(NX_WS_PROTOCOL_ERROR & 0xff)};
+        s->close_code = 0;
+        nx_ws_send_once(s,
+                        nx_ws_frame(s->ws, WSLAY_CONNECTION_CLOSE, nx_span_of(code, sizeof code)));
     }
-    pause_reading(s, false);
-    nx_ws_touch(s);
+    nx_ws_close(s, NX_WS_PROTOCOL_ERROR, "");
 }
 
-// Keeps what the socket did not take. Until it is out nothing more is written, and nothing read:
-// a client that does not listen is not answered.
-static void write_later(struct nx_ws_session *s, const char *data, size_t len) {
-    struct nx_http_conn *conn = s->conn;
-    conn->unsent = malloc(len);
-    if (!conn->unsent) {
-        nx_http_conn_close(conn);
-        return;
-    }
-    memcpy(conn->unsent, data, len);
-    conn->unsent_len = len;
-    conn->write.data = conn;
-    uv_buf_t buf = uv_buf_init(conn->unsent, (unsigned)len);
-    s->writing = true;
-    pause_reading(s, true);
-    if (!nx_http_conn_account(conn) ||
-        uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &buf, 1, on_written))
-        nx_http_conn_close(conn);
-}
-
-// Hands the next messages to wslay until enough is in ws->out. False: something failed.
-static bool make_frames(struct nx_ws_session *s) {
-    struct nx_ws_item *item;
-    while ((item = STAILQ_FIRST(&s->queue)) && s->ws->out.len < FLUSH_BYTES) {
-        struct nx_ws_text *text = item->text;
-        if (text)
-            text->refs++;
-        else
-            text = s->panel ? nx_ws_text_resync(s->ws, s->panel) : NULL;
-        drop_item(s, item);
-        if (!text)
-            return s->panel == NULL;
-        struct wslay_event_msg message = {WSLAY_TEXT_FRAME, (const uint8_t *)text->data, text->len};
-        int rc = wslay_event_queue_msg(s->frames, &message);
-        nx_ws_text_unref(text);
-        if (rc == 0)
-            rc = wslay_event_send(s->frames);
-        if (rc)
-            return rc == WSLAY_ERR_NO_MORE_MSG; // closing already: what is left goes nowhere
-    }
-    if (s->close_code && !s->close_queued && !item) {
-        s->close_queued = true;
-        wslay_event_queue_close(s->frames, s->close_code, (const uint8_t *)s->close_reason,
-                                strlen(s->close_reason));
-    }
-    return wslay_event_send(s->frames) == 0; // pongs, and the answer to a closing client
-}
-
-void nx_ws_flush(struct nx_ws_session *s) {
-    struct nx_buf *out = &s->ws->out;
-    if (s->writing || s->conn->state == NX_CONN_CLOSED)
-        return;
-    nx_buf_reset(out);
-    if (!make_frames(s)) {
-        nx_http_conn_close(s->conn);
-        return;
-    }
-    uv_buf_t buf = uv_buf_init(out->data, (unsigned)out->len);
-    int sent = out->len ? uv_try_write((uv_stream_t *)&s->conn->tcp, &buf, 1) : 0;
-    if (sent < 0 && sent != UV_EAGAIN) {
-        nx_http_conn_close(s->conn);
-        return;
-    }
-    size_t done = sent > 0 ? (size_t)sent : 0;
-    if (done < out->len)
-        write_later(s, out->data + done, out->len - done);
-    else if (!STAILQ_EMPTY(&s->queue))
-        nx_ws_touch(s); // the rest in the next turn: others come first
-    else if (!wslay_event_want_read(s->frames) && !wslay_event_want_write(s->frames))
-        nx_http_conn_close(s->conn); // the closing handshake is done
-    if (out->cap > KEEP_OUT_BYTES)
-        nx_buf_free(out);
-}
-
-// ---- Reading, and time --------------------------------------------------------------------------
-
-void nx_ws_received(struct nx_ws_session *s, struct nx_span data) {
-    s->ping_sent = false;
-    if (!s->close_code)
-        set_deadline(s, NX_WS_PING_MS);
+static void take_slice(struct nx_ws_session *s, struct nx_span data) {
     s->incoming = data;
     int rc = wslay_event_recv(s->frames);
     s->incoming = (struct nx_span){0};
-    if (rc)
-        nx_http_conn_close(s->conn);
-    else if (s->conn->state != NX_CONN_CLOSED)
-        nx_ws_touch(s);
+    if (rc || !wslay_event_want_read(s->frames))
+        stop_listening(s, rc != 0);
+}
+
+static size_t answers_waiting(const struct nx_ws_session *s) {
+    return s->queued_count + wslay_event_get_queued_msg_count(s->frames);
+}
+
+// Takes frames until the client is to take something first. Returns how many bytes were taken; the
+// session may be gone.
+static size_t take_frames(struct nx_ws_session *s, struct nx_span data) {
+    struct nx_http_conn *conn = s->conn;
+    size_t used = 0;
+    while (used < data.len && !s->writing && wslay_event_want_read(s->frames) && !s->failed) {
+        size_t n = data.len - used < SLICE_BYTES ? data.len - used : SLICE_BYTES;
+        take_slice(s, nx_span_of(data.data + used, n));
+        used += n;
+        while (conn->ws == s && !s->writing && answers_waiting(s) >= ANSWERS_BETWEEN)
+            nx_ws_flush(s);
+        if (conn->ws != s)
+            return data.len;
+    }
+    return s->writing ? used : data.len;
+}
+
+void nx_ws_received(struct nx_ws_session *s, struct nx_span data) {
+    struct nx_ws *ws = s->ws;
+    struct nx_http_conn *conn = s->conn;
+    s->ping_sent = false;
+    if (!s->close_code) {
+        if (token_left_ms(s) == 0)
+            nx_ws_close(s, NX_WS_TOKEN_EXPIRED, "the token has expired");
+        else
+            set_deadline(s, NX_WS_PING_MS);
+    }
+    if (!s->message.data) { // most messages are whole: one buffer serves all sessions
+        s->message = ws->spare;
+        nx_buf_init(&ws->spare, s->message.max_bytes);
+    }
+    size_t used = conn->in.len ? 0 : take_frames(s, data);
+    if (conn->ws != s)
+        return;
+    if (used < data.len && nx_buf_append(&conn->in, data.data + used, data.len - used)) {
+        nx_http_conn_close(conn);
+        return;
+    }
+    if (s->message.len == 0) {
+        nx_buf_free(&ws->spare);
+        ws->spare = s->message;
+        nx_buf_init(&s->message, ws->spare.max_bytes);
+        if (ws->spare.cap > NX_HTTP_READ_BYTES)
+            nx_buf_free(&ws->spare);
+    }
+    nx_ws_account(s);
+    nx_ws_touch(s);
+    nx_ws_evict(ws);
+}
+
+void nx_ws_unblock(struct nx_ws_session *s) {
+    struct nx_http_conn *conn = s->conn;
+    pause_reading(s, s->writing);
+    if (s->writing || conn->in.len == 0)
+        return;
+    struct nx_buf kept = conn->in;
+    nx_buf_init(&conn->in, kept.max_bytes);
+    nx_ws_received(s, nx_buf_span(&kept));
+    nx_buf_free(&kept);
+}
+
+// ---- Closing, and time --------------------------------------------------------------------------
+
+void nx_ws_close(struct nx_ws_session *s, enum nx_ws_code code, const char *reason) {
+    if (s->close_code)
+        return;
+    s->close_code = (uint16_t)code;
+    s->close_reason = reason;
+    set_deadline(s, NX_WS_CLOSE_TIMEOUT_MS);
+    nx_ws_touch(s);
+}
+
+// The client may be sending still, and a socket closed with bytes unread takes the close frame
+// back: like a reply that closes, it is followed by silence.
+void nx_ws_all_out(struct nx_ws_session *s) {
+    struct nx_http_conn *conn = s->conn;
+    if (!s->failed && wslay_event_want_read(s->frames)) {
+        nx_ws_unblock(s); // the client's close frame is awaited
+        return;
+    }
+    pause_reading(s, false);
+    nx_ws_ended(s);
+    nx_http_conn_linger(conn);
 }
 
 // Idle for a while: a ping shows whether the client is there, and keeps what lies between awake.
@@ -314,7 +284,11 @@ void nx_ws_expire(struct nx_ws_session *s) {
         nx_ws_close(s, NX_WS_TOKEN_EXPIRED, "the token has expired");
         return;
     }
-    if (s->close_code || s->ping_sent || s->writing) {
+    if (!s->close_code && s->writing) {
+        nx_ws_give_up(s, "too slow");
+        return;
+    }
+    if (s->close_code || s->ping_sent) {
         nx_http_conn_close(s->conn);
         return;
     }
@@ -336,9 +310,12 @@ void nx_ws_ended(struct nx_ws_session *s) {
     nx_ws_unwatch(s);
     TAILQ_REMOVE(&s->ws->all, s, all_link);
     s->ws->count--;
-    if (s->dirty)
-        TAILQ_REMOVE(&s->ws->dirty, s, dirty_link);
-    drop_items(s, false);
+    nx_ws_drop_queue(s);
+    nx_ws_untouch(s);
+    nx_buf_free(&s->message);
+    nx_buf_free(&s->conn->in);
+    s->writing = false;
+    nx_ws_account(s);
     for (size_t i = 0; i < s->key_count; i++)
         free(s->keys[i]);
     free((void *)s->keys);

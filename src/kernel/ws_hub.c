@@ -38,11 +38,26 @@ unsigned nx_ws_client_count(const struct nx_panel *panel) {
     return watched ? watched->count : 0;
 }
 
+size_t nx_ws_key_place(const struct nx_ws_session *s, struct nx_span key, bool *found) {
+    size_t low = 0, high = s->key_count;
+    *found = false;
+    while (low < high && !*found) {
+        size_t middle = low + (high - low) / 2;
+        int order = nx_span_compare(nx_span_str(s->keys[middle]), key);
+        *found = order == 0;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return high;
+}
+
 bool nx_ws_wants_key(const struct nx_ws_session *s, struct nx_span key) {
-    for (size_t i = 0; i < s->key_count; i++)
-        if (nx_span_eq(key, nx_span_str(s->keys[i])))
-            return true;
-    return s->key_count == 0;
+    bool found = s->key_count == 0;
+    if (!found)
+        (void)nx_ws_key_place(s, key, &found);
+    return found;
 }
 
 // ---- Telling ------------------------------------------------------------------------------------
@@ -135,27 +150,36 @@ static void on_panel_closed(void *user, struct nx_panel *panel, const char *reas
 // ---- The server's sockets -----------------------------------------------------------------------
 
 static void on_flusher(uv_prepare_t *flusher) {
-    struct nx_ws *ws = flusher->data;
-    struct nx_ws_sessions now;
-    TAILQ_INIT(&now);
-    TAILQ_CONCAT(&now, &ws->dirty, dirty_link);
-    struct nx_ws_session *s;
-    // One that is touched while it is flushed goes to the next turn.
-    while ((s = TAILQ_FIRST(&now))) {
-        TAILQ_REMOVE(&now, s, dirty_link);
-        s->dirty = false;
-        nx_ws_flush(s);
-    }
+    nx_ws_flush_all(flusher->data);
+}
+
+static ssize_t on_framed(const uint8_t *data, size_t len, int flags, void *user) {
+    (void)flags;
+    struct nx_ws *ws = user;
+    memcpy(ws->framed->data + ws->framed->len, data, len);
+    ws->framed->len += len;
+    return (ssize_t)len;
+}
+
+static void free_ws(struct nx_ws *ws) {
+    wslay_frame_context_free(ws->framer);
+    nx_buf_free(&ws->spare);
+    nx_buf_free(&ws->scratch);
+    free(ws);
 }
 
 int nx_ws_new(struct nx_ws **out, struct nx_http *http, struct nx_error *err) {
+    static const struct wslay_frame_callbacks callbacks = {.send_callback = on_framed};
     struct nx_ws *ws = calloc(1, sizeof *ws);
-    if (!ws)
+    if (!ws || wslay_frame_context_init(&ws->framer, &callbacks, ws)) {
+        free(ws);
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
+    }
     ws->http = http;
     TAILQ_INIT(&ws->all);
     TAILQ_INIT(&ws->dirty);
-    nx_buf_init(&ws->out, NX_MAX_HTTP_REPLY_BYTES);
+    TAILQ_INIT(&ws->holding);
+    nx_buf_init(&ws->spare, http->config.body_limit_bytes);
     nx_buf_init(&ws->scratch, NX_MAX_HTTP_REPLY_BYTES);
     struct nx_observer observer = {
         .user = ws,
@@ -167,30 +191,33 @@ int nx_ws_new(struct nx_ws **out, struct nx_http *http, struct nx_error *err) {
     };
     int rc = nx_runtime_observe(http->runtime, &observer);
     if (rc) {
-        free(ws);
+        free_ws(ws);
         return nx_error_set(err, rc, "too many observers");
     }
     uv_prepare_init(http->loop, &ws->flusher);
-    ws->flusher.data = ws;
+    uv_idle_init(http->loop, &ws->hurry);
+    ws->flusher.data = ws->hurry.data = ws;
+    ws->open_handles = 2;
     uv_prepare_start(&ws->flusher, on_flusher);
     *out = ws;
     return 0;
 }
 
-static void on_flusher_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle) {
     struct nx_ws *ws = handle->data;
+    if (--ws->open_handles > 0)
+        return;
     void (*on_closed)(void *user) = ws->on_closed;
     void *user = ws->on_closed_user;
-    nx_buf_free(&ws->out);
-    nx_buf_free(&ws->scratch);
-    free(ws);
+    free_ws(ws);
     on_closed(user);
 }
 
 void nx_ws_free(struct nx_ws *ws, void (*on_closed)(void *user), void *user) {
     ws->on_closed = on_closed;
     ws->on_closed_user = user;
-    uv_close((uv_handle_t *)&ws->flusher, on_flusher_closed);
+    uv_close((uv_handle_t *)&ws->flusher, on_handle_closed);
+    uv_close((uv_handle_t *)&ws->hurry, on_handle_closed);
 }
 
 void nx_ws_figures(const struct nx_ws *ws, uint32_t *clients, uint64_t *dropped) {

@@ -188,54 +188,96 @@ static bool keys_valid(const json_t *keys) {
     return json_array_size(keys) <= NX_MAX_WS_KEYS;
 }
 
-static void remove_key(struct nx_ws_session *s, const char *key) {
-    for (size_t i = 0; i < s->key_count; i++) {
-        if (strcmp(s->keys[i], key) != 0)
-            continue;
-        free(s->keys[i]);
-        s->keys[i] = s->keys[--s->key_count];
-        return;
-    }
+static bool has_key(const struct nx_ws_session *s, const char *key) {
+    bool found;
+    (void)nx_ws_key_place(s, nx_span_str(key), &found);
+    return found;
 }
 
-// False: too many, or no memory.
-static bool add_key(struct nx_ws_session *s, const char *key) {
-    if (nx_ws_wants_key(s, nx_span_str(key)) && s->key_count)
-        return true;
+static void remove_key(struct nx_ws_session *s, const char *key) {
+    bool found;
+    size_t at = nx_ws_key_place(s, nx_span_str(key), &found);
+    if (!found)
+        return;
+    free(s->keys[at]);
+    s->key_count--;
+    memmove((void *)(s->keys + at), (void *)(s->keys + at + 1),
+            (s->key_count - at) * sizeof *s->keys);
+}
+
+static int add_key(struct nx_ws_session *s, const char *key) {
+    bool found;
+    size_t at = nx_ws_key_place(s, nx_span_str(key), &found);
+    if (found)
+        return 0;
     if (!s->keys)
         s->keys = (char **)calloc(NX_MAX_WS_KEYS, sizeof *s->keys);
-    char *copy = s->keys && s->key_count < NX_MAX_WS_KEYS ? strdup(key) : NULL;
-    if (copy)
-        s->keys[s->key_count++] = copy;
-    return copy != NULL;
+    char *copy = s->keys ? strdup(key) : NULL;
+    if (!copy)
+        return NX_E_NOMEM;
+    memmove((void *)(s->keys + at + 1), (void *)(s->keys + at),
+            (s->key_count - at) * sizeof *s->keys);
+    s->keys[at] = copy;
+    s->key_count++;
+    return 0;
 }
 
-static bool change_keys(struct nx_ws_session *s, const json_t *keys, bool add) {
+// How many of `keys` are new; one that is named twice counts twice.
+static size_t new_keys(const struct nx_ws_session *s, const json_t *keys) {
+    size_t i, count = 0;
+    const json_t *key;
+    json_array_foreach(keys, i, key) count += !has_key(s, json_string_value(key));
+    return count;
+}
+
+static int change_keys(struct nx_ws_session *s, const json_t *keys, bool add) {
     size_t i;
     const json_t *key;
+    int rc = 0;
+    if (add && s->key_count + new_keys(s, keys) > NX_MAX_WS_KEYS)
+        return NX_E_LIMIT;
     json_array_foreach(keys, i, key) {
         if (!add)
             remove_key(s, json_string_value(key));
-        else if (!add_key(s, json_string_value(key)))
-            return false;
+        else if (rc == 0)
+            rc = add_key(s, json_string_value(key));
     }
-    return true;
+    return rc;
+}
+
+// What was checked. Whoever sees more of the state than before is told all that it sees: of what
+// it did not see, it has nothing or something old.
+static void subscribe(struct nx_ws_session *s, unsigned bits, const json_t *keys, bool add) {
+    size_t had_keys = s->key_count;
+    bool had_state = s->topics & NX_TOPIC_STATE;
+    int rc = change_keys(s, keys, add);
+    if (rc) {
+        say_error(s, rc == NX_E_LIMIT ? "RESOURCE_LIMIT" : "OVERLOADED",
+                  rc == NX_E_LIMIT ? "a socket narrows to at most 256 keys" : "out of memory",
+                  nothing());
+        return;
+    }
+    s->topics = add ? s->topics | bits : s->topics & ~bits;
+    bool more_keys = had_keys && (s->key_count == 0 || s->key_count > had_keys);
+    if ((s->topics & NX_TOPIC_STATE) && (!had_state || more_keys))
+        nx_ws_resync(s);
 }
 
 static void on_subscribe(struct nx_ws_session *s, struct nx_span object, bool add) {
-    json_t *root = json_loadb(object.data, object.len, JSON_REJECT_DUPLICATES, NULL);
+    json_error_t error;
+    json_t *root = json_loadb(object.data, object.len, JSON_REJECT_DUPLICATES, &error);
     const json_t *topics = json_object_get(root, "topics"), *keys = json_object_get(root, "keys");
     unsigned bits = read_topics(topics);
-    if (!topics && !keys)
+    if (!root)
+        say_error(s, "INVALID_REQUEST", error.text, nothing());
+    else if (!topics && !keys)
         say_error(s, "INVALID_REQUEST", "topics or keys must be given", nothing());
     else if (topics && (!json_is_array(topics) || !bits))
         say_error(s, "INVALID_REQUEST", "topics must be of state, events, view, logs", nothing());
     else if (keys && (!json_is_array(keys) || !keys_valid(keys)))
         say_error(s, "INVALID_REQUEST", "keys must be at most 256 strings", nothing());
-    else if (!change_keys(s, keys, add))
-        say_error(s, "RESOURCE_LIMIT", "a socket narrows to at most 256 keys", nothing());
     else
-        s->topics = add ? s->topics | bits : s->topics & ~bits;
+        subscribe(s, bits, keys, add);
     json_decref(root);
 }
 

@@ -27,13 +27,16 @@ enum nx_ws_topic {
 enum nx_ws_code {
     NX_WS_NORMAL = 1000,
     NX_WS_GOING_AWAY = 1001,
+    NX_WS_PROTOCOL_ERROR = 1002,
     NX_WS_UNSUPPORTED = 1003,
+    NX_WS_TOO_BIG = 1009,
     NX_WS_TRY_AGAIN_LATER = 1013,
     NX_WS_TOKEN_EXPIRED = 4401,
 };
 
-// A message, made once and shared by all whom it is sent to.
+// A message as the frame that goes out, made once and shared by all whom it is sent to.
 struct nx_ws_text {
+    struct nx_ws *ws; // in whose held_bytes it is
     uint32_t refs;
     size_t len;
     char data[];
@@ -62,20 +65,34 @@ struct nx_ws_session {
     struct nx_ws *ws;
     struct nx_http_conn *conn;
     struct nx_panel *panel; // NULL once it is gone
-    TAILQ_ENTRY(nx_ws_session) panel_link, all_link, dirty_link;
+    TAILQ_ENTRY(nx_ws_session) panel_link, all_link, dirty_link, holding_link;
+
+    // Coming in. What cannot be taken yet waits in conn->in.
     wslay_event_context_ptr frames;
     struct nx_span incoming; // while reading: what wslay has not taken yet
+    struct nx_buf message;   // of the message being received
+    bool in_control;         // the frame being received is a control frame
+    bool read_paused;
+    bool ping_sent; // and nothing has come since
+
+    // Going out.
     struct nx_ws_items queue;
     size_t queued_bytes;
     uint32_t queued_count;
-    bool dirty, writing, read_paused;
+    bool dirty;
+    bool writing;        // the socket did not take all: one frame is on its way
     bool resync_pending; // a RESYNC is in the queue: PATCHes before it are covered
-    bool ping_sent;      // and nothing has come since
+
+    bool holding;         // on ws->holding: memory waits for the client
+    size_t received_held; // of `message` and conn->in within ws->held_bytes
+
     uint16_t close_code; // 0: stays open. Else: closes when the queue is out
     const char *close_reason;
     bool close_queued;
+    bool failed; // it sent what is no frame: the close frame is ours, not wslay's
+
     unsigned topics; // enum nx_ws_topic
-    char **keys;     // owned; none: the whole state
+    char **keys;     // owned, sorted; none: the whole state
     size_t key_count;
     struct nx_ws_calls calls;
     uint32_t call_count;
@@ -90,14 +107,20 @@ struct nx_ws_panel {
 
 struct nx_ws {
     struct nx_http *http;
-    uv_prepare_t
-        flusher; // writes what the callbacks of one turn of the loop left, in one call each
+    uv_prepare_t flusher; // writes what the callbacks of one turn of the loop left
+    uv_idle_t hurry;      // active while `dirty` holds somebody: the loop does not wait then
     struct nx_ws_sessions all, dirty;
+    uint32_t dirty_count;
+    struct nx_ws_sessions holding; // the one that has kept us waiting for longest is first
+    size_t held_bytes;             // messages, queues, half-received messages of all sessions
     uint32_t count;
     uint64_t dropped; // sessions that were too slow
     bool draining;
-    struct nx_buf out;     // frames of the session being flushed
-    struct nx_buf scratch; // the message being made
+    wslay_frame_context_ptr framer;
+    struct nx_ws_text *framed; // while framing: where the bytes go
+    struct nx_buf spare;       // for messages that come whole, one after the other
+    struct nx_buf scratch;     // the message, or the control frames, being made
+    int open_handles;
     void (*on_closed)(void *user);
     void *on_closed_user;
 };
@@ -108,13 +131,38 @@ struct nx_ws {
 // memory.
 struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
                                  struct nx_panel *panel, struct nx_span reply);
-// Queues a message. Takes no reference of its own if it does not keep the text.
-void nx_ws_send(struct nx_ws_session *session, struct nx_ws_text *text, enum nx_ws_kind kind);
 // Closes once everything queued is out; `reason` is static text.
 void nx_ws_close(struct nx_ws_session *session, enum nx_ws_code code, const char *reason);
+// Something went out: the client is there and reads.
+void nx_ws_progress(struct nx_ws_session *session);
+// Everything is out, the close frame too: ends the connection once the client is done. The session
+// may be gone after it.
+void nx_ws_all_out(struct nx_ws_session *session);
+// The client takes what it is sent again: reads on, what was kept first. As above.
+void nx_ws_unblock(struct nx_ws_session *session);
+
+// ---- ws_queue.c
+
+// Queues a message. Takes no reference of its own if it does not keep the text.
+void nx_ws_send(struct nx_ws_session *session, struct nx_ws_text *text, enum nx_ws_kind kind);
+// Sends and drops the caller's reference; NULL (no memory) closes the session.
+void nx_ws_send_once(struct nx_ws_session *session, struct nx_ws_text *text);
+// Queues a RESYNC in place of the PATCHes that wait.
+void nx_ws_resync(struct nx_ws_session *session);
+// Drops what waits and closes with 1013.
+void nx_ws_give_up(struct nx_ws_session *session, const char *reason);
+// Drops what waits.
+void nx_ws_drop_queue(struct nx_ws_session *session);
 // Has the session written to before the loop waits again.
 void nx_ws_touch(struct nx_ws_session *session);
+void nx_ws_untouch(struct nx_ws_session *session);
+void nx_ws_flush_all(struct nx_ws *ws); // those that were touched
+// Writes what waits, as far as the socket takes it. The session may be gone after it.
 void nx_ws_flush(struct nx_ws_session *session);
+// Brings `received_held`, and whether the session holds memory, up to date.
+void nx_ws_account(struct nx_ws_session *session);
+// Ends sessions until no more than NX_MAX_WS_HELD_BYTES are held. Any may be gone after it.
+void nx_ws_evict(struct nx_ws *ws);
 
 // ---- ws_message.c
 
@@ -128,11 +176,18 @@ int nx_ws_watch(struct nx_ws_session *session, struct nx_panel *panel);
 void nx_ws_unwatch(struct nx_ws_session *session);
 // Whether the session wants to hear of `key`.
 bool nx_ws_wants_key(const struct nx_ws_session *session, struct nx_span key);
+// Where `key` is in session->keys, or, with *found false, would be.
+size_t nx_ws_key_place(const struct nx_ws_session *session, struct nx_span key, bool *found);
 
 // ---- ws_text.c: each makes a message with one reference for the caller; NULL: no memory
 
+// The frame of a message or, by opcode, of something else.
+struct nx_ws_text *nx_ws_frame(struct nx_ws *ws, uint8_t opcode, struct nx_span payload);
+// Bytes that are frames already.
+struct nx_ws_text *nx_ws_text_raw(struct nx_ws *ws, struct nx_span frames);
 struct nx_ws_text *nx_ws_text_connected(struct nx_ws *ws, const struct nx_panel *panel);
-struct nx_ws_text *nx_ws_text_resync(struct nx_ws *ws, const struct nx_panel *panel);
+// Of the keys that the session wants.
+struct nx_ws_text *nx_ws_text_resync(const struct nx_ws_session *session);
 struct nx_ws_text *nx_ws_text_result(struct nx_ws *ws, const struct nx_ws_call *call,
                                      const struct nx_result *result);
 struct nx_ws_text *nx_ws_text_progress(struct nx_ws *ws, const struct nx_ws_call *call,
@@ -150,8 +205,5 @@ struct nx_ws_text *nx_ws_text_error(struct nx_ws *ws, const char *code, const ch
 struct nx_ws_text *nx_ws_text_closed(struct nx_ws *ws, const char *reason);
 struct nx_ws_text *nx_ws_text_pong(struct nx_ws *ws);
 void nx_ws_text_unref(struct nx_ws_text *text); // NULL is fine
-
-// Sends and drops the caller's reference; NULL (no memory) closes the session.
-void nx_ws_send_once(struct nx_ws_session *session, struct nx_ws_text *text);
 
 #endif

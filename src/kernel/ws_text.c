@@ -20,24 +20,63 @@ static struct nx_buf *begin(struct nx_ws *ws, const char *type) {
     return out;
 }
 
+static struct nx_ws_text *new_text(struct nx_ws *ws, size_t size) {
+    struct nx_ws_text *text = malloc(sizeof *text + size);
+    if (!text)
+        return NULL;
+    text->ws = ws;
+    text->refs = 1;
+    text->len = 0;
+    return text;
+}
+
+struct nx_ws_text *nx_ws_frame(struct nx_ws *ws, uint8_t opcode, struct nx_span payload) {
+    enum { HEAD_BYTES = 10 }; // of the largest frame, unmasked
+    struct wslay_frame_iocb frame = {
+        .fin = 1,
+        .opcode = opcode,
+        .payload_length = payload.len,
+        .data = (const uint8_t *)payload.data,
+        .data_length = payload.len,
+    };
+    struct nx_ws_text *text = new_text(ws, HEAD_BYTES + payload.len);
+    if (!text)
+        return NULL;
+    ws->framed = text;
+    if (wslay_frame_send(ws->framer, &frame) != (ssize_t)payload.len) {
+        free(text);
+        return NULL;
+    }
+    ws->held_bytes += text->len;
+    return text;
+}
+
+struct nx_ws_text *nx_ws_text_raw(struct nx_ws *ws, struct nx_span frames) {
+    struct nx_ws_text *text = new_text(ws, frames.len);
+    if (!text)
+        return NULL;
+    if (frames.len)
+        memcpy(text->data, frames.data, frames.len);
+    text->len = frames.len;
+    ws->held_bytes += text->len;
+    return text;
+}
+
 static struct nx_ws_text *end(struct nx_ws *ws) {
     struct nx_buf *out = &ws->scratch;
     struct nx_ws_text *text = NULL;
     if (nx_buf_append_char(out, '}') == 0)
-        text = malloc(sizeof *text + out->len);
-    if (text) {
-        text->refs = 1;
-        text->len = out->len;
-        memcpy(text->data, out->data, out->len);
-    }
+        text = nx_ws_frame(ws, WSLAY_TEXT_FRAME, nx_buf_span(out));
     if (out->cap > KEEP_SCRATCH_BYTES)
         nx_buf_free(out);
     return text;
 }
 
 void nx_ws_text_unref(struct nx_ws_text *text) {
-    if (text && --text->refs == 0)
-        free(text);
+    if (!text || --text->refs > 0)
+        return;
+    text->ws->held_bytes -= text->len;
+    free(text);
 }
 
 static void put_string(struct nx_buf *out, const char *key, struct nx_span value) {
@@ -68,9 +107,30 @@ struct nx_ws_text *nx_ws_text_connected(struct nx_ws *ws, const struct nx_panel 
     return end(ws);
 }
 
-struct nx_ws_text *nx_ws_text_resync(struct nx_ws *ws, const struct nx_panel *panel) {
-    put_state(begin(ws, "RESYNC"), panel);
-    return end(ws);
+// The keys that the session has narrowed to, as far as there are any.
+static void put_wanted_state(struct nx_buf *out, const struct nx_ws_session *session) {
+    nx_buf_printf(out, ",\"version\":%" PRIu64 ",\"state\":{",
+                  nx_panel_state_version(session->panel));
+    for (size_t i = 0; i < session->key_count; i++) {
+        struct nx_span key = nx_span_str(session->keys[i]);
+        struct nx_span value = nx_panel_state_value(session->panel, key);
+        if (value.len == 0)
+            continue;
+        nx_json_append_comma(out);
+        nx_json_append_string(out, key);
+        nx_buf_append_char(out, ':');
+        nx_buf_append_span(out, value);
+    }
+    nx_buf_append_char(out, '}');
+}
+
+struct nx_ws_text *nx_ws_text_resync(const struct nx_ws_session *session) {
+    struct nx_buf *out = begin(session->ws, "RESYNC");
+    if (session->key_count)
+        put_wanted_state(out, session);
+    else
+        put_state(out, session->panel);
+    return end(session->ws);
 }
 
 static struct nx_span request_id_of(const struct nx_ws_call *call) {

@@ -15,9 +15,12 @@
 
 enum { HASH_BYTES = 32 };
 
+struct holder;
+
 struct ticket {
     UT_hash_handle hh;
-    TAILQ_ENTRY(ticket) link; // all live equally long: the first expires first
+    TAILQ_ENTRY(ticket) link, holder_link; // all live equally long: the first expires first
+    struct holder *holder;
     unsigned char hash[HASH_BYTES];
     struct nx_identity *identity;
     uint64_t expires_ms;
@@ -26,8 +29,17 @@ struct ticket {
 };
 TAILQ_HEAD(ticket_list, ticket);
 
+// A subject with tickets, whichever of its tokens they are for.
+struct holder {
+    UT_hash_handle hh;
+    struct ticket_list tickets;
+    unsigned count;
+    char subject[];
+};
+
 struct nx_ws_tickets {
     struct ticket *by_hash;
+    struct holder *holders;
     struct ticket_list all;
     unsigned count;
 };
@@ -39,7 +51,34 @@ struct nx_ws_tickets *nx_ws_tickets_new(void) {
     return tickets;
 }
 
+static struct holder *find_or_add_holder(struct nx_ws_tickets *tickets, const char *subject) {
+    struct holder *holder = NULL;
+    size_t len = strlen(subject);
+    HASH_FIND(hh, tickets->holders, subject, len, holder);
+    if (holder)
+        return holder;
+    holder = calloc(1, sizeof *holder + len + 1);
+    if (!holder)
+        return NULL;
+    memcpy(holder->subject, subject, len);
+    TAILQ_INIT(&holder->tickets);
+    HASH_ADD_KEYPTR(hh, tickets->holders, holder->subject, len, holder);
+    return holder;
+}
+
+static void forget_idle_holder(struct nx_ws_tickets *tickets, struct holder *holder) {
+    if (holder->count > 0)
+        return;
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference): uthash
+    HASH_DEL(tickets->holders, holder);
+    free(holder);
+}
+
 static void drop(struct nx_ws_tickets *tickets, struct ticket *ticket) {
+    struct holder *holder = ticket->holder;
+    TAILQ_REMOVE(&holder->tickets, ticket, holder_link);
+    holder->count--;
+    forget_idle_holder(tickets, holder);
     // NOLINTNEXTLINE(clang-analyzer-unix.Malloc,clang-analyzer-core.NullDereference): uthash
     HASH_DEL(tickets->by_hash, ticket);
     TAILQ_REMOVE(&tickets->all, ticket, link);
@@ -72,14 +111,9 @@ static int hash_of(const char *text, size_t len, unsigned char hash[HASH_BYTES])
     return EVP_Digest(text, len, hash, NULL, EVP_sha256(), NULL) == 1 ? 0 : NX_E_NOMEM;
 }
 
-int nx_ws_ticket_issue(struct nx_ws_tickets *tickets, struct nx_identity *identity,
-                       struct nx_span panel_id, uint64_t now_ms,
-                       char text[NX_WS_TICKET_CHARS + 1]) {
+static int make_text(char text[NX_WS_TICKET_CHARS + 1]) {
     static const char hex[] = "0123456789abcdef";
     unsigned char random[NX_WS_TICKET_CHARS / 2];
-    drop_expired(tickets, now_ms);
-    if (tickets->count == NX_MAX_WS_TICKETS)
-        return NX_E_BUSY;
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return NX_E_IO;
     for (size_t i = 0; i < sizeof random; i++) {
@@ -87,18 +121,39 @@ int nx_ws_ticket_issue(struct nx_ws_tickets *tickets, struct nx_identity *identi
         text[2 * i + 1] = hex[random[i] & 15];
     }
     text[NX_WS_TICKET_CHARS] = '\0';
+    return 0;
+}
+
+int nx_ws_ticket_issue(struct nx_ws_tickets *tickets, struct nx_identity *identity,
+                       struct nx_span panel_id, uint64_t now_ms,
+                       char text[NX_WS_TICKET_CHARS + 1]) {
+    drop_expired(tickets, now_ms);
+    int rc = make_text(text);
+    if (rc)
+        return rc;
     struct ticket *ticket = calloc(1, sizeof *ticket);
     if (!ticket || hash_of(text, NX_WS_TICKET_CHARS, ticket->hash)) {
         free(ticket);
         return NX_E_NOMEM;
     }
+    struct holder *holder = find_or_add_holder(tickets, identity ? identity->subject : "");
+    if (!holder || tickets->count == NX_MAX_WS_TICKETS) {
+        if (holder)
+            forget_idle_holder(tickets, holder);
+        free(ticket);
+        return holder ? NX_E_BUSY : NX_E_NOMEM;
+    }
+    ticket->holder = holder;
     ticket->identity = identity ? nx_identity_ref(identity) : NULL;
     ticket->expires_ms = now_ms + NX_WS_TICKET_MS;
     ticket->panel_id_len = panel_id.len;
     memcpy(ticket->panel_id, panel_id.data, panel_id.len);
     HASH_ADD(hh, tickets->by_hash, hash, HASH_BYTES, ticket);
     TAILQ_INSERT_TAIL(&tickets->all, ticket, link);
+    TAILQ_INSERT_TAIL(&holder->tickets, ticket, holder_link);
     tickets->count++;
+    if (++holder->count > NX_MAX_BEARER_WS_TICKETS)
+        drop(tickets, TAILQ_FIRST(&holder->tickets));
     return 0;
 }
 

@@ -18,8 +18,8 @@ struct nx_ws_tickets *nx_ws_tickets_new(void); // NULL: no memory
 void nx_ws_tickets_free(struct nx_ws_tickets *tickets);
 
 // Makes a ticket that stands for `identity` (a reference is taken; NULL where nobody has one) at
-// `panel_id`. `now_ms` is a monotonic time. Errors: NX_E_BUSY (too many are out), NX_E_NOMEM,
-// NX_E_IO (no randomness).
+// `panel_id`. `now_ms` is a monotonic time. Past NX_MAX_BEARER_WS_TICKETS the subject's oldest one
+// goes. Errors: NX_E_BUSY (too many are out), NX_E_NOMEM, NX_E_IO (no randomness).
 int nx_ws_ticket_issue(struct nx_ws_tickets *tickets, struct nx_identity *identity,
                        struct nx_span panel_id, uint64_t now_ms, char text[NX_WS_TICKET_CHARS + 1]);
 

@@ -1,33 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WebSockets: what clients may say, what they hear, and what breaks no server."""
+"""WebSockets: the conversation. Bad messages and frames: test_ws_frames.py; who may: test_ws_access.py;
+slow, greedy and many clients: test_ws_limits.py; time: test_ws_time.py."""
 import asyncio
 import json
 import signal
-import struct
 import time
 
 import pytest
 import websockets
 
-from conftest import COUNTER, Server, Wire
-from test_auth import SECRET, bearer, token
-from ws_client import BINARY, CLOSE, PING, PONG, TEXT, WebSocket
+from ws_client import WebSocket, open_ws  # noqa: F401 (a fixture)
+
+# What handlers can do to be seen, and tools that run by themselves.
+BUSY = """<NexusPanel id="busy"><Data>
+  <State name="step" type="number"/><State name="ticks" type="number"/><State name="echoed" type="list"/>
+</Data><Logic>
+  <Extension name="time"/>
+  <Capabilities>
+    <Capability type="state:read" scope="*"/><Capability type="state:write" scope="*"/>
+    <Capability type="events:emit" scope="*"/><Capability type="view:update" scope="list"/>
+    <Capability type="ext" scope="time"/>
+  </Capabilities>
+  <Tool name="steps"><Handler>
+    $state.step = 1; $emit('stepped', 1); await $ext.time.sleep(5);
+    $state.step = 2; $emit('stepped', 2); await $ext.time.sleep($args.ms);
+    $state.step = 3; $emit('stepped', 3); return 'done';
+  </Handler></Tool>
+  <Tool name="show"><Handler>
+    $view.setFilter('list', {only: 'open'}); $log.warn('shown'); return 1;
+  </Handler></Tool>
+  <Tool name="spin" timeoutMs="300"><Handler>for (;;) {}</Handler></Tool>
+  <Tool name="tick" trigger="interval:20ms"><Handler>$state.ticks += 1;</Handler></Tool>
+  <Tool name="echo" trigger="event:stepped"><Handler>
+    $state.echoed.push($scope.trigger.type);
+  </Handler></Tool>
+</Logic><View><List id="list"/></View></NexusPanel>
+"""
 
 
 @pytest.fixture
-def open_ws(server):
-    """Opens sockets on the counter panel and takes CONNECTED off."""
-    opened = []
-
-    def open_one(**options):
-        ws = WebSocket(server, **options)
-        opened.append(ws)
-        assert ws.opened, ws.reply.body
+def busy(server):
+    """A socket on that panel that hears nothing yet but answers."""
+    assert server.create(BUSY).status_code == 201, server.create(BUSY).text
+    with WebSocket(server, panel="busy") as ws:
         assert ws.read()["type"] == "CONNECTED"
-        return ws
-    yield open_one
-    for ws in opened:
-        ws.close()
+        yield ws
+
+
+def say(ws, *messages):
+    """Sends them, and a PING behind, and returns what comes before the PONG."""
+    for message in messages:
+        ws.send(message)
+    ws.send({"type": "PING"})
+    return ws.read_until("PONG")[:-1]
 
 
 # ---- The conversation --------------------------------------------------------------------------------
@@ -69,6 +94,41 @@ def test_suspension_gives_progress(open_ws):
     assert [m["type"] for m in ws.read_until("RESULT")] == ["PATCH", "RESULT"]
 
 
+def test_every_suspension_tells_what_took_effect_so_far(busy):
+    say(busy, {"type": "UNSUBSCRIBE", "topics": ["state", "events"]})
+    busy.send({"type": "TRIGGER", "tool": "steps", "args": {"ms": 5}, "requestId": "s"})
+    first, second, result = busy.read(), busy.read(), busy.read()
+    for progress, step in ((first, 1), (second, 2)):
+        assert (progress["type"], progress["requestId"]) == ("PROGRESS", "s")
+        assert progress["mutations"] == [{"operation": "set", "key": "step", "value": step}]
+        assert [e["payload"] for e in progress["events"]] == list(range(1, step + 1))
+        call = progress["suspension"]["calls"][0]
+        assert (call["extension"], call["method"]) == ("time", "sleep")
+    assert first["suspension"]["suspensionId"] != second["suspension"]["suspensionId"]
+    assert (result["type"], result["returnValue"], result["metrics"]["segments"]) == ("RESULT", "done", 3)
+    assert [m["value"] for m in result["mutations"] if m["key"] == "step"] == [3]
+    assert [e["payload"] for e in result["events"]] == [1, 2, 3]
+
+
+def test_tools_that_run_by_themselves_are_watched_across_a_suspension(busy):
+    """PATCHes of an interval and of an event's listener come while the client's own trigger is
+    suspended, in one order of versions, and CANCEL ends that trigger alone."""
+    busy.send({"type": "TRIGGER", "tool": "steps", "args": {"ms": 30000}, "requestId": "s"})
+    heard = busy.read_until("PROGRESS") + busy.read_until("PROGRESS")
+    while sum(any(m["key"] == "ticks" for m in one.get("mutations", [])) for one in heard) < 5:
+        heard.append(busy.read())
+    busy.send({"type": "CANCEL", "requestId": "s"})
+    heard += busy.read_until("RESULT")
+    assert heard[-1]["error"]["code"] == "CANCELLED"
+    assert heard[-1]["mutations"] == [{"operation": "set", "key": "step", "value": 2}]
+    heard += busy.read_until("PATCH") + busy.read_until("PATCH")  # the interval goes on
+    patches = [m for m in heard if m["type"] == "PATCH"]
+    versions = [m["version"] for m in patches]
+    assert versions == list(range(versions[0], versions[0] + len(versions)))
+    echoed = [m["value"] for patch in patches for m in patch["mutations"] if m["key"] == "echoed"]
+    assert echoed == [["event"], ["event"] * 2]
+
+
 def test_cancel_ends_a_suspended_trigger(open_ws, server):
     ws = open_ws()
     ws.send({"type": "TRIGGER", "tool": "nap", "args": {"ms": 20000}, "requestId": "n"})
@@ -80,23 +140,88 @@ def test_cancel_ends_a_suspended_trigger(open_ws, server):
     assert ws.send({"type": "CANCEL", "requestId": "n"}).read()["code"] == "INVALID_REQUEST"
 
 
-def test_topics_and_keys(server, open_ws):
+def test_cancel_ends_what_runs_and_what_waits(busy):
+    ws = busy
+    say(ws, {"type": "UNSUBSCRIBE", "topics": ["state"]})
+    ws.send({"type": "TRIGGER", "tool": "spin", "requestId": "runs"})
+    ws.send({"type": "TRIGGER", "tool": "show", "requestId": "waits"})
+    for request_id in ("waits", "runs"):
+        result = ws.send({"type": "CANCEL", "requestId": request_id}).read()
+        assert (result["type"], result["requestId"], result["error"]["code"]) == \
+            ("RESULT", request_id, "CANCELLED")
+    # Neither has left anything, and the panel's turn is free.
+    result = ws.send({"type": "TRIGGER", "tool": "show", "requestId": "after"}).read()
+    assert (result["requestId"], result["returnValue"]) == ("after", 1)
+
+
+def test_cancel_reaches_ones_own_triggers_alone(open_ws):
+    ws, other = open_ws(), open_ws()
+    ws.send({"type": "TRIGGER", "tool": "nap", "args": {"ms": 300}, "requestId": "n"})
+    ws.read_until("PROGRESS")
+    assert other.send({"type": "CANCEL", "requestId": "n"}).read()["code"] == "INVALID_REQUEST"
+    assert ws.read_until("RESULT")[-1]["returnValue"] == "rested"
+
+
+def test_what_a_closed_socket_has_triggered_runs_on(server, open_ws):
+    ws, other = open_ws(), open_ws()
+    ws.send({"type": "TRIGGER", "tool": "nap", "args": {"ms": 50}, "requestId": "n"})
+    ws.read_until("PROGRESS")
+    ws.close()
+    assert other.read_until("PATCH")[-1]["mutations"][0]["value"] == 1
+
+
+def test_keys_narrow_the_state(server, open_ws):
     ws = open_ws()
-    ws.send({"type": "UNSUBSCRIBE", "topics": ["events"]})
-    ws.send({"type": "SUBSCRIBE", "keys": ["other"]})
-    ws.send({"type": "PING"})
-    assert ws.read()["type"] == "PONG"
+    assert say(ws, {"type": "UNSUBSCRIBE", "topics": ["events"]},
+               {"type": "SUBSCRIBE", "keys": ["other"]}) == []
     server.trigger("counter", "increment")
     patch = ws.read()
     assert (patch["version"], patch["mutations"]) == (2, [])
-    ws.send({"type": "SUBSCRIBE", "keys": ["count"]}).send({"type": "PING"})
-    assert ws.read()["type"] == "PONG"
+    # Who sees more than before is told what it has not seen.
+    assert say(ws, {"type": "SUBSCRIBE", "keys": ["count"]}) == \
+        [{"type": "RESYNC", "version": 2, "state": {"count": 1}}]
     server.trigger("counter", "increment")
     assert ws.read()["mutations"] == [{"operation": "set", "key": "count", "value": 2}]
-    ws.send({"type": "UNSUBSCRIBE", "topics": ["state"]}).send({"type": "PING"})
-    assert ws.read()["type"] == "PONG"
+    assert say(ws, {"type": "SUBSCRIBE", "keys": ["count", "other"]},
+               {"type": "UNSUBSCRIBE", "keys": ["count", "missing"]}) == []
     server.trigger("counter", "increment")
-    assert ws.send({"type": "PING"}).read()["type"] == "PONG"
+    assert ws.read()["mutations"] == []
+    assert say(ws, {"type": "UNSUBSCRIBE", "keys": ["other"]}) == \
+        [{"type": "RESYNC", "version": 4, "state": {"count": 3}}]
+
+
+def test_a_narrowed_resync_has_its_keys_alone(busy):
+    ws = busy
+    say(ws, {"type": "UNSUBSCRIBE", "topics": ["state", "events"], "keys": []})
+    heard = say(ws, {"type": "SUBSCRIBE", "keys": ["step", "echoed", "none"]},
+                {"type": "SUBSCRIBE", "topics": ["state"]})
+    assert heard[0]["type"] == "RESYNC" and heard[0]["state"] == {"step": 0, "echoed": []}
+
+
+def test_topics(server, open_ws):
+    ws = open_ws()
+    assert say(ws, {"type": "UNSUBSCRIBE", "topics": ["state"]}) == []
+    server.trigger("counter", "increment")
+    assert ws.read()["type"] == "EVENT"
+    assert say(ws, {"type": "UNSUBSCRIBE", "topics": ["events"]}) == []
+    server.trigger("counter", "increment")
+    assert say(ws) == []
+    assert say(ws, {"type": "SUBSCRIBE", "topics": ["state", "events"]}) == \
+        [{"type": "RESYNC", "version": 3, "state": {"count": 2}}]
+    server.trigger("counter", "increment")
+    assert [ws.read()["type"] for _ in range(2)] == ["PATCH", "EVENT"]
+
+
+def test_view_and_logs_are_for_those_who_ask(server, busy):
+    say(busy, {"type": "UNSUBSCRIBE", "topics": ["state", "events"]})
+    server.trigger("busy", "show")
+    assert say(busy) == []
+    assert say(busy, {"type": "SUBSCRIBE", "topics": ["view", "logs"]}) == []
+    server.trigger("busy", "show")
+    heard = {m.pop("type"): m for m in (busy.read(), busy.read())}
+    assert heard["VIEW"] == {"command": "setFilter", "componentId": "list", "args": {"filter": {"only": "open"}}}
+    assert heard["LOG"].pop("timestamp")
+    assert heard["LOG"] == {"handler": "show", "level": "warn", "message": "shown"}
 
 
 def test_client_count_is_shown(server, open_ws):
@@ -132,219 +257,6 @@ def test_server_stop_closes_with_1001(start):
     assert server.wait() == 0
 
 
-# ---- Bad messages ------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("message", [
-    "", "nonsense", "[]", "1", '{"type":1}', '{"type":"TRIGGER"}', '{"type":"TRIGGER","tool":5}',
-    '{"type":"TRIGGER","tool":""}', '{"type":"TRIGGER","tool":"increment","args":5}',
-    '{"type":"TRIGGER","tool":"increment","requestId":5}',
-    '{"type":"TRIGGER","tool":"increment","requestId":""}',
-    json.dumps({"type": "TRIGGER", "tool": "increment", "requestId": "x" * 257}),
-    '{"type":"TRIGGER","tool":"increment","args":{"by":"no number"}}',
-    '{"type":"TRIGGER","tool":"missing"}', '{"type":"CANCEL"}', '{"type":"CANCEL","requestId":"x"}',
-    '{"type":"SUBSCRIBE"}', '{"type":"SUBSCRIBE","topics":["all"]}',
-    '{"type":"SUBSCRIBE","topics":"state"}', '{"type":"SUBSCRIBE","keys":[5]}',
-    json.dumps({"type": "SUBSCRIBE", "keys": [f"k{i}" for i in range(257)]}),
-    '{"type":"HELLO"}', "{" * 3000, "[" * 100000,
-])
-def test_bad_messages_get_an_error_and_change_nothing(server, open_ws, message):
-    ws = open_ws()
-    reply = ws.send_frame(TEXT, message).read()
-    assert reply["type"] == "ERROR" and reply["code"] and reply["message"]
-    assert ws.send({"type": "PING"}).read()["type"] == "PONG"
-    assert server.get("/panels/counter/state").json()["version"] == 1
-
-
-def test_a_request_id_is_used_once_at_a_time(open_ws):
-    ws = open_ws()
-    trigger = {"type": "TRIGGER", "tool": "nap", "args": {"ms": 100}, "requestId": "same"}
-    ws.send(trigger).read_until("PROGRESS")
-    assert ws.send(trigger).read()["code"] == "INVALID_REQUEST"
-    ws.read_until("RESULT")
-    ws.send({**trigger, "args": {"ms": 1}})
-    assert ws.read_until("RESULT")[-1]["status"] == "success"
-
-
-def test_triggers_of_one_socket_are_bounded(open_ws):
-    ws = open_ws()
-    for i in range(65):
-        ws.send({"type": "TRIGGER", "tool": "nap", "args": {"ms": 300}, "requestId": str(i)})
-    refused = ws.read_until("ERROR")[-1]
-    assert (refused["code"], refused["requestId"]) == ("OVERLOADED", "64")
-
-
-# ---- Bad frames --------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("frame, code", [
-    (dict(opcode=TEXT, payload="{}", masked=False), 1002),
-    (dict(opcode=TEXT, payload="{}", rsv=4), 1002),
-    (dict(opcode=3, payload=""), 1002),
-    (dict(opcode=PING, payload="x" * 126), 1002),
-    (dict(opcode=PING, payload="x", fin=False), 1002),
-    (dict(opcode=0, payload="x"), 1002),
-    (dict(opcode=TEXT, payload=b"\xff\xfe"), 1007),
-    (dict(opcode=TEXT, payload=b"\xed\xa0\x80"), 1007),
-    (dict(opcode=BINARY, payload=b"\0"), 1003),
-    (dict(opcode=TEXT, payload=b"x", length=2 ** 20 + 1), 1009),
-    (dict(opcode=TEXT, payload=b"x", length=2 ** 63 - 1), 1009),
-    (dict(opcode=CLOSE, payload=struct.pack(">H", 1005)), 1002),
-    (dict(opcode=CLOSE, payload=b"\x03"), 1002),
-])
-def test_bad_frames_close_that_socket_alone(server, open_ws, frame, code):
-    ws, other = open_ws(), open_ws()
-    ws.send_frame(**frame)
-    # A frame that cannot be one at all ends the connection without a word.
-    assert ws.read_end() in (code, None)
-    assert other.send({"type": "PING"}).read()["type"] == "PONG"
-    assert server.get("/health").status_code == 200
-
-
-def test_fragments_pings_and_the_closing_handshake(open_ws):
-    ws = open_ws()
-    ws.send_frame(TEXT, '{"type":', fin=False)
-    ws.send_frame(PING, "between")
-    ws.send_frame(0, '"PING"}')
-    assert ws.read_frame() == (PONG, b"between")
-    assert ws.read() == {"type": "PONG"}
-    ws.send_frame(CLOSE, struct.pack(">H", 1000))
-    assert ws.read_close() == 1000
-    assert ws.wire.at_end()
-
-
-def test_a_flood_of_pings_is_answered_or_closed(server, open_ws):
-    ws = open_ws()
-    ws.wire.socket.settimeout(10)
-    try:
-        for _ in range(2000):
-            ws.send_frame(PING, "x" * 100)
-    except OSError:
-        pass
-    assert server.get("/health").status_code == 200
-
-
-def test_messages_behind_the_request_are_not_lost(server):
-    """Frames in the same bytes as the upgrade."""
-    ws = WebSocket.__new__(WebSocket)
-    ws.wire = Wire(server)
-    mask = b"\0\0\0\0"
-    frame = bytes([0x81, 0x80 | 15]) + mask + b'{"type":"PING"}'
-    ws.wire.send(b"GET /panels/counter/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-                 b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                 b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" + frame)
-    assert ws.wire.read().status == 101
-    assert ws.read()["type"] == "CONNECTED"
-    assert ws.read()["type"] == "PONG"
-    ws.close()
-
-
-# ---- Who may -----------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("headers, status", [
-    (["Origin: http://evil.example"], 403), (["Origin: null"], 403), ([], 101),
-])
-def test_origins(server, headers, status):
-    with WebSocket(server, headers=headers) as ws:
-        assert ws.reply.status == status
-
-
-@pytest.mark.parametrize("head, status", [
-    ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 12\r\n"
-     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", 426),
-    ("Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", 426),
-    ("Upgrade: websocket\r\nConnection: keep-alive\r\nSec-WebSocket-Version: 13\r\n"
-     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", 426),
-    ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-     "Sec-WebSocket-Key: short", 400),
-    ("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13", 400),
-])
-def test_bad_handshakes(wire, head, status):
-    answer = wire(f"GET /panels/counter/ws HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n").read()
-    assert answer.status == status
-    if status == 426:
-        assert answer.headers["upgrade"] == "websocket"
-
-
-def test_unknown_panel(server):
-    with WebSocket(server, panel="missing") as ws:
-        assert ws.reply.status == 404
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
-    secret = tmp_path_factory.mktemp("ws") / "secret"
-    secret.write_text(SECRET + "\n")
-    server = Server(env={"AUTH_ENABLED": "true", "JWT_SECRET_FILE": str(secret),
-                         "ALLOW_QUERY_TOKEN": "true", "LOG_LEVEL": "debug",
-                         "CORS_ORIGINS": "https://app.example"})
-    answer = server.post("/panels", data=COUNTER.encode(), headers={
-        "Content-Type": "application/xml", **bearer(token("*"))})
-    assert answer.status_code == 201
-    yield server
-    server.stop_cleanly()
-
-
-def test_nobody_learns_which_panels_exist(guarded):
-    for panel in ("counter", "missing"):
-        with WebSocket(guarded, panel=panel, headers=["Origin: http://evil.example"]) as ws:
-            assert ws.reply.status == 403
-        with WebSocket(guarded, panel=panel) as ws:
-            assert ws.reply.status == 401
-        with WebSocket(guarded, panel=panel, protocols="bearer." + token()) as ws:
-            assert ws.reply.status == 403
-    with WebSocket(guarded, panel="missing", protocols="bearer." + token("panel:read")) as ws:
-        assert ws.reply.status == 404
-
-
-@pytest.mark.parametrize("how", ["header", "subprotocol", "query", "ticket"])
-def test_every_way_to_bring_a_token(guarded, how):
-    text = token("panel:read", "panel:execute")
-    options = {"header": dict(headers=[f"Authorization: Bearer {text}"]),
-               "subprotocol": dict(protocols=f"nexus.v1, bearer.{text}"),
-               "query": dict(path=f"/panels/counter/ws?token={text}")}
-    if how == "ticket":
-        answer = guarded.post("/panels/counter/ws-ticket", headers=bearer(text))
-        ticket = answer.json()["ticket"]
-        options["ticket"] = dict(path=f"/panels/counter/ws?ticket={ticket}")
-    with WebSocket(guarded, **options[how]) as ws:
-        assert ws.reply.status == 101
-        assert text not in str(ws.reply.headers)
-        ws.read()
-        ws.send({"type": "TRIGGER", "tool": "increment", "requestId": "1"})
-        assert ws.read_until("RESULT")[-1]["status"] == "success"
-    if how == "ticket":  # once
-        with WebSocket(guarded, **options[how]) as ws:
-            assert ws.reply.status == 401
-    assert not any(text in line for line in guarded.lines)
-
-
-def test_a_ticket_is_for_one_panel(guarded):
-    ticket = guarded.post("/panels/counter/ws-ticket", headers=bearer(token("panel:read"))).json()
-    with WebSocket(guarded, path=f"/panels/other/ws?ticket={ticket['ticket']}") as ws:
-        assert ws.reply.status == 401
-
-
-def test_reading_is_not_executing(guarded):
-    with WebSocket(guarded, protocols="bearer." + token("panel:read")) as ws:
-        ws.read()
-        error = ws.send({"type": "TRIGGER", "tool": "increment", "requestId": "1"}).read()
-        assert (error["code"], error["requestId"]) == ("FORBIDDEN", "1")
-
-
-def test_a_socket_ends_with_its_token(guarded):
-    # 30 s of leeway: a token that has been over for 28 is good for two more.
-    text = token("panel:read", exp=int(time.time()) - 28)
-    with WebSocket(guarded, protocols="bearer." + text, seconds=20) as ws:
-        assert ws.read()["type"] == "CONNECTED"
-        assert ws.read_close() == 4401
-
-
-def test_allowed_origins_may(guarded):
-    with WebSocket(guarded, headers=["Origin: https://app.example"],
-                   protocols="bearer." + token("panel:read")) as ws:
-        assert ws.reply.status == 101
-
-
 # ---- A client that somebody else wrote -------------------------------------------------------------------
 
 def test_python_websockets(server):
@@ -360,18 +272,3 @@ def test_python_websockets(server):
     asyncio.run(talk())
 
 
-def test_ws_port_serves_sockets_alone(start):
-    server = start(env={"WS_PORT": "0"})
-    assert server.create().status_code == 201
-    url = server.wait_for_log("listening")["wsUrl"]
-    assert url.startswith("ws://") and not url.endswith(f":{server.port}")
-
-    class Second:
-        port = int(url.rsplit(":", 1)[1])
-        connect = Server.connect
-    with WebSocket(Second()) as ws:
-        assert ws.read()["type"] == "CONNECTED"
-    import requests
-    base = url.replace("ws://", "http://")
-    assert requests.get(base + "/panels", timeout=5).status_code == 404
-    assert requests.get(base + "/health", timeout=5).status_code == 200

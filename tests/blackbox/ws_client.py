@@ -5,9 +5,31 @@ import json
 import os
 import struct
 
+import pytest
+
 from conftest import Wire
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+
+def frame_bytes(opcode, payload=b"", fin=True, rsv=0, masked=True, length=None):
+    """A frame; `length` is what it says of itself, if not the truth."""
+    data = payload.encode() if isinstance(payload, str) else payload
+    size = len(data) if length is None else length
+    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
+    mask_bit = 0x80 if masked else 0
+    if size < 126:
+        head += bytes([mask_bit | size])
+    elif size < 65536:
+        head += bytes([mask_bit | 126]) + struct.pack(">H", size)
+    else:
+        head += bytes([mask_bit | 127]) + struct.pack(">Q", size)
+    if not masked:
+        return head + data
+    key = os.urandom(4)
+    repeated = (key * (len(data) // 4 + 1))[:len(data)]
+    return head + key + (int.from_bytes(data, "big") ^ int.from_bytes(repeated, "big")).to_bytes(
+        len(data), "big")
 
 
 class WebSocket:
@@ -25,24 +47,8 @@ class WebSocket:
         self.reply = self.wire.read()
         self.opened = self.reply.status == 101
 
-    def send_frame(self, opcode, payload=b"", fin=True, rsv=0, masked=True, length=None):
-        data = payload.encode() if isinstance(payload, str) else payload
-        size = len(data) if length is None else length
-        head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
-        mask_bit = 0x80 if masked else 0
-        if size < 126:
-            head += bytes([mask_bit | size])
-        elif size < 65536:
-            head += bytes([mask_bit | 126]) + struct.pack(">H", size)
-        else:
-            head += bytes([mask_bit | 127]) + struct.pack(">Q", size)
-        key = os.urandom(4)
-        if masked:
-            repeated = (key * (len(data) // 4 + 1))[:len(data)]
-            data = (int.from_bytes(data, "big") ^ int.from_bytes(repeated, "big")).to_bytes(
-                len(data), "big")
-            head += key
-        self.wire.send(head + data)
+    def send_frame(self, *arguments, **options):
+        self.wire.send(frame_bytes(*arguments, **options))
         return self
 
     def send(self, message):
@@ -86,15 +92,6 @@ class WebSocket:
             if frame[0] == CLOSE:
                 return struct.unpack(">H", frame[1][:2])[0] if frame[1] else None
 
-    def read_end(self):
-        """The close code, or None if the connection just ends."""
-        while True:
-            frame = self.read_frame()
-            if frame is None:
-                return None
-            if frame[0] == CLOSE:
-                return struct.unpack(">H", frame[1][:2])[0] if frame[1] else None
-
     def close(self):
         self.wire.close()
 
@@ -103,3 +100,19 @@ class WebSocket:
 
     def __exit__(self, *_):
         self.close()
+
+
+@pytest.fixture
+def open_ws(server):
+    """Opens sockets on the counter panel and takes CONNECTED off."""
+    opened = []
+
+    def open_one(**options):
+        ws = WebSocket(server, **options)
+        opened.append(ws)
+        assert ws.opened, ws.reply.body
+        assert ws.read()["type"] == "CONNECTED"
+        return ws
+    yield open_one
+    for ws in opened:
+        ws.close()

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""WebSockets: clients that do not read, that say too much, that are many. They pay for it themselves:
+beside each of them another one, and HTTP, go on."""
+import json
+import os
+import resource
+import socket
+import struct
+import time
+
+import prometheus
+import pytest
+import requests
+
+from conftest import Wire
+from ws_client import CLOSE, PING, PONG, TEXT, WebSocket, frame_bytes, open_ws  # noqa: F401 (a fixture)
+
+BLOB = 100_000  # bytes of what `fill` and `shout` send
+LOUD = """<NexusPanel id="loud"><Data><State name="blob" type="string"/></Data><Logic>
+  <Capabilities>
+    <Capability type="state:read" scope="*"/><Capability type="state:write" scope="*"/>
+    <Capability type="events:emit" scope="*"/>
+  </Capabilities>
+  <Tool name="fill"><Handler>
+    $state.blob = String($args.n).padStart(8) + 'x'.repeat(%d);
+  </Handler></Tool>
+  <Tool name="shout"><Handler>$emit('shouted', 'x'.repeat(%d));</Handler></Tool>
+  <Tool name="whisper"><Handler>
+    for (let i = 0; i != $args.times; i++) $emit('whispered', i);
+  </Handler></Tool>
+</Logic></NexusPanel>
+""" % (BLOB, BLOB)
+
+
+class Deaf(WebSocket):
+    """A client that has room for little and reads nothing until it is told to."""
+
+    class Connect:
+        def __init__(self, server):
+            self.port = server.port
+
+        def connect(self, seconds):
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+            one.settimeout(seconds)
+            one.connect(("127.0.0.1", self.port))
+            return one
+
+    def __init__(self, server, panel="loud", **options):
+        super().__init__(self.Connect(server), panel=panel, seconds=30, **options)
+        assert self.opened
+        self.connected = self.read()
+
+
+@pytest.fixture
+def loud(server):
+    assert server.create(LOUD).status_code == 201
+    return server
+
+
+@pytest.fixture
+def call(loud):
+    with requests.Session() as session:
+        def call_one(tool, **arguments):
+            answer = session.post(f"{loud.url}/panels/loud/trigger/{tool}", json=arguments, timeout=20)
+            assert answer.json()["status"] == "success", answer.text
+        yield call_one
+
+
+def dropped(server):
+    return prometheus.read(server.get("/metrics").text)["nexus_ws_dropped_total"].value()
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def memory_bytes(server):
+    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+
+
+def sanitized():
+    return "asan" in os.environ.get("NX_BUILD_DIR", "")
+
+
+# ---- Clients that do not read ------------------------------------------------------------------------
+
+def test_patches_that_nobody_takes_become_one_resync(loud, call):
+    with Deaf(loud) as deaf, WebSocket(loud, panel="loud") as other:
+        other.read()
+        for n in range(60):
+            call("fill", n=n)
+            assert other.read()["version"] == n + 2
+        heard = deaf.read_until("RESYNC")
+        # First what had been on its way, without a gap; then the state as it is, in one message.
+        assert [m["version"] for m in heard[:-1]] == list(range(2, len(heard) + 1))
+        assert len(heard) < 40
+        assert heard[-1]["version"] == 61 and heard[-1]["state"]["blob"].startswith("      59x")
+        call("fill", n=60)
+        assert (deaf.read()["version"], other.read()["version"]) == (62, 62)
+    assert dropped(loud) == 0
+
+
+def test_who_takes_nothing_at_all_is_closed_with_1013(loud, call):
+    call("shout")  # its connection stays
+    before = loud.fd_count()
+    with Deaf(loud) as deaf, WebSocket(loud, panel="loud") as other:
+        other.read()
+        for _ in range(30):
+            call("shout")
+            assert other.read()["name"] == "shouted"
+        wait_until(lambda: dropped(loud) == 1)
+        assert deaf.read_close() == 1013
+        assert other.send({"type": "PING"}).read() == {"type": "PONG"}
+    loud.wait_for_fds(before)
+
+
+def test_the_queue_is_capped_in_messages_too(loud, call):
+    """Small ones: a thousand of them are few bytes."""
+    count = dropped(loud)
+    with Deaf(loud) as deaf:
+        for _ in range(3):  # the socket is full, and less than the cap is queued
+            call("shout")
+        for _ in range(9):
+            call("whisper", times=100)
+        assert dropped(loud) == count
+        call("whisper", times=100)
+        call("whisper", times=100)
+        assert dropped(loud) == count + 1
+        assert deaf.read_close() == 1013
+
+
+def test_nothing_is_read_from_who_does_not_read(loud, call):
+    """So it cannot have the server make ever more answers for it."""
+    with Deaf(loud) as deaf:
+        for _ in range(5):
+            call("shout")
+        deaf.wire.socket.settimeout(1)
+        pings = frame_bytes(TEXT, '{"type":"PING"}') * 1000
+        with pytest.raises(TimeoutError):
+            for _ in range(1000):  # far more than the system holds for it
+                deaf.wire.send(pings)
+        assert loud.get("/health").status_code == 200
+
+
+def test_many_deaf_clients_hold_what_waits_once(loud, call):
+    """All wait for the same frames."""
+    call("fill", n=0)
+    deaf = [Deaf(loud) for _ in range(200)]
+    base = memory_bytes(loud)
+    for n in range(8):
+        call("fill", n=n)
+    assert memory_bytes(loud) - base < 20e6  # each its own would be 160 MB
+    for one in deaf:
+        one.close()
+
+
+# ---- Clients that say much ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("frame, answer", [
+    (frame_bytes(PING, "p"), (PONG, b"p")),
+    (frame_bytes(TEXT, '{"type":"PING"}'), (TEXT, b'{"type":"PONG"}')),
+    (frame_bytes(TEXT, "?"), None),
+], ids=["pings", "messages", "errors"])
+def test_a_flood_is_answered_in_full(server, open_ws, frame, answer):
+    """Whoever reads its answers may ask as fast as it likes, and nobody else waits."""
+    ws, other = open_ws(), open_ws()
+    ws.wire.socket.setblocking(False)
+    count, received, unsent = 20000, b"", frame * 20000
+    answers = None
+    while answers is None or len(received) < answers:
+        try:
+            unsent = unsent[ws.wire.socket.send(unsent):]
+        except BlockingIOError:
+            pass
+        try:
+            some = ws.wire.socket.recv(1 << 20)
+            assert some, "closed"
+            received += some
+        except BlockingIOError:
+            pass
+        if answers is None and len(received) > 2:
+            answers = count * (2 + (received[1] if received[1] < 126 else 2 + received[3]))
+    one = received[:len(received) // count]
+    assert received == one * count
+    if answer:
+        assert one == frame_bytes(*answer, masked=False)
+    assert other.send({"type": "PING"}).read() == {"type": "PONG"}
+
+
+def test_a_hundred_thousand_subscriptions(server, open_ws):
+    ws, other = open_ws(), open_ws()
+    base = memory_bytes(server)
+    for i in range(400):
+        keys = [f"key-{i}-{k}" for k in range(250)]
+        ws.send({"type": "SUBSCRIBE", "keys": keys})
+        if i > 0:
+            assert ws.read()["code"] == "RESOURCE_LIMIT"
+    assert memory_bytes(server) - base < 5e6 or sanitized()
+    # What was refused changed nothing; what was accepted is in force.
+    ws.send({"type": "UNSUBSCRIBE", "keys": [f"key-0-{k}" for k in range(249)]})
+    assert ws.send({"type": "SUBSCRIBE", "keys": ["count"]}).read()["state"] == {"count": 0}
+    server.trigger("counter", "increment")
+    assert ws.read()["mutations"] == other.read()["mutations"]
+
+
+def test_fragments_cost_no_more_than_their_bytes(server, open_ws):
+    ws = open_ws()
+    base = memory_bytes(server)
+    first, more = b"\x01\x81\0\0\0\0x", b"\x00\x81\0\0\0\0x"
+    ws.wire.send(first + more * 1_000_000)
+    assert ws.send_frame(PING).read_frame() == (PONG, b"")
+    assert memory_bytes(server) - base < 10e6 or sanitized()
+    ws.send_frame(0, "x")  # all of it is one message after all
+    assert ws.read()["type"] == "ERROR"
+
+
+def test_messages_that_never_end_are_held_up_to_a_cap(start):
+    """Past it those that have kept the server waiting for longest are closed."""
+    server = start(env={"BODY_LIMIT": "16mb"})
+    assert server.create().status_code == 201
+    frame = b"\x81\xff" + struct.pack(">Q", 16 << 20) + b"\0" * 4 + b"x" * (15 << 20)
+    with WebSocket(server) as bystander:
+        bystander.read()
+        clients = []
+        for _ in range(18):  # 270 MiB
+            clients.append(WebSocket(server))
+            clients[-1].read()
+            clients[-1].wire.send(frame)
+        wait_until(lambda: dropped(server) >= 1, seconds=60)
+        assert clients[0].read_frame() is None
+        assert bystander.send({"type": "PING"}).read() == {"type": "PONG"}
+        assert server.trigger("counter", "increment").status_code == 200
+        clients[-1].wire.send(b"x" * (1 << 20))  # the youngest one is there still
+        assert clients[-1].read_until("ERROR")
+        assert dropped(server) <= 3
+        for one in clients:
+            one.close()
+    server.stop_cleanly()
+
+
+# ---- Many clients ------------------------------------------------------------------------------------
+
+def test_a_storm_of_reconnects(server, open_ws):
+    ws = open_ws()
+    before = server.fd_count()
+    reset = struct.pack("ii", 1, 0)
+    for i in range(600):
+        one = WebSocket(server)
+        assert one.opened
+        if i % 3 == 0:  # some go without a word, some while a message is half there
+            one.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        elif i % 3 == 1:
+            one.wire.send(frame_bytes(TEXT, b"{", length=100))
+        one.close()
+    server.wait_for_fds(before)
+    assert ws.send({"type": "PING"}).read() == {"type": "PONG"}
+    assert server.get("/panels/counter").json()["clientCount"] == 1
+
+
+def test_idle_sockets_are_small(start):
+    """Ten thousand of them are to hold in 200 MB; make bench opens as many."""
+    count = 1000
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
+    server = start()
+    assert server.create().status_code == 201
+    request = ("GET /panels/counter/ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n"
+               "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+               "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n").encode()
+
+    def open_many():
+        wires = [Wire(server).send(request) for _ in range(count)]
+        for wire in wires:
+            assert wire.read().status == 101
+        return wires
+    first = open_many()  # what the server needs once is in use now
+    base = memory_bytes(server)
+    more = open_many()
+    each = (memory_bytes(server) - base) / count
+    assert each * 10_000 < 200e6 or sanitized(), each
+    assert server.get("/panels/counter").json()["clientCount"] == 2 * count
+    for wire in first + more:
+        wire.close()
+    wait_until(lambda: server.get("/panels/counter").json()["clientCount"] == 0)
+    server.stop_cleanly()
+
+
+@pytest.mark.parametrize("descriptors, enough", [(256, False), (4096, True)])
+def test_too_few_descriptors_are_said_at_start(start, descriptors, enough):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    server = start(env={"MAX_CLIENTS": "1000"}, wrapper=["prlimit", f"--nofile=200:{descriptors}"])
+    lines = [line for line in server.logs() if "MAX_CLIENTS" in line["msg"]]
+    assert hard >= 4096 and [line["level"] for line in lines] == ([] if enough else ["warn"])
+    # The soft limit was raised: more clients than it allowed get an answer, up to what was said.
+    most = 1000 if enough else lines[0]["maxClients"]
+    assert enough or 100 < most < descriptors
+    assert server.create().status_code == 201
+    sockets = [WebSocket(server) for _ in range(min(most, 250))]
+    assert all(one.opened for one in sockets)
+    if not enough:
+        refused = WebSocket(server)
+        assert refused.reply.status == 503
+    for one in sockets:
+        one.close()
+    server.stop_cleanly()
