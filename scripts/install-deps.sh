@@ -47,7 +47,7 @@ group_packages() {
         ;;
     test)
         printf '%s\n' python3-pytest python3-requests python3-websockets python3-jwt \
-            python3-cryptography curl mandoc "libclang-rt-$2-dev" \
+            python3-cryptography curl mandoc libfaketime "libclang-rt-$2-dev" \
             python3-yaml python3-jsonschema python3-seccomp systemd
         node_packages
         ;;
