@@ -5,7 +5,7 @@ Every figure is the median of several rounds, with the smallest and the largest.
 in turn within each round, so that a machine whose speed drifts does not favour one side. The same
 figures, with every sample, go to build/bench/results.json.
 
-usage: run.py [engine|js|server|others]...   (default: all)
+usage: run.py [engine|js|server|load|others]...   (default: all)
 """
 import pathlib
 import subprocess
@@ -13,6 +13,7 @@ import sys
 
 import engine
 import js
+import load
 import others
 import report
 import server
@@ -25,7 +26,7 @@ OUT = ROOT / "build/bench/results.json"
 
 def build():
     """The programs that only benchmarks need; the rest is built already (scripts/bench.sh)."""
-    for command in (["cmake", "--build", BUILD, "--target", "bench_engine"],
+    for command in (["cmake", "--build", BUILD, "--target", "bench_engine", "bench_load"],
                     ["flock", GUEST / ".lock", "cmake", "--build", GUEST, "--target", "qjs_native"]):
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
@@ -36,6 +37,7 @@ def main(wanted):
     sections = {"engine": lambda: engine.measure(BUILD / "bench/bench_engine"),
                 "js": lambda: js.measure(BUILD / "bench/bench_engine", GUEST / "qjs_native"),
                 "server": lambda: server.measure(BUILD / "bin/nexus"),
+                "load": lambda: load.measure(BUILD / "bin/nexus", BUILD / "bench/bench_load"),
                 "others": lambda: others.measure(BUILD / "bin/nexus", ROOT / "build/bench/others")}
     unknown = [name for name in wanted if name not in sections]
     if unknown:

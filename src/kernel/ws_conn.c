@@ -49,7 +49,7 @@ static void limit_unsent(struct nx_http_conn *conn) {
 static ssize_t on_recv(wslay_event_context_ptr frames, uint8_t *data, size_t len, int flags,
                        void *user) {
     (void)flags;
-    struct nx_ws_session *s = user;
+    struct nx_ws_session *s = ((struct nx_ws *)user)->reading;
     if (s->incoming.len == 0) {
         wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
         return -1;
@@ -63,21 +63,30 @@ static ssize_t on_recv(wslay_event_context_ptr frames, uint8_t *data, size_t len
 static ssize_t on_send(wslay_event_context_ptr frames, const uint8_t *data, size_t len, int flags,
                        void *user) {
     (void)flags;
-    struct nx_ws_session *s = user;
-    if (nx_buf_append(&s->ws->scratch, data, len)) {
+    struct nx_ws *ws = user;
+    if (nx_buf_append(&ws->scratch, data, len)) {
         wslay_event_set_error(frames, WSLAY_ERR_CALLBACK_FAILURE);
         return -1;
     }
     return (ssize_t)len;
 }
 
+// A client's frame: its lengths have one form each, and it is masked.
+static uint64_t frame_bytes(uint64_t payload_bytes) {
+    unsigned length_bytes = payload_bytes < 126 ? 0 : payload_bytes < 65536 ? 2 : 8;
+    return 2 + length_bytes + 4 + payload_bytes;
+}
+
 static void on_frame_start(wslay_event_context_ptr frames,
                            const struct wslay_event_on_frame_recv_start_arg *arg, void *user) {
-    struct nx_ws_session *s = user;
+    struct nx_ws_session *s = ((struct nx_ws *)user)->reading;
+    s->framed_bytes += frame_bytes(arg->payload_length);
     s->in_control = wslay_is_ctrl_frame(arg->opcode);
+    if (s->in_control)
+        return;
+    s->in_message = !arg->fin;
     // Of one frame wslay knows that it is too large, of all of a message only we do.
-    if (s->in_control ||
-        arg->payload_length <= s->ws->http->config.body_limit_bytes - s->message.len)
+    if (arg->payload_length <= s->ws->http->config.body_limit_bytes - s->message.len)
         return;
     wslay_event_shutdown_read(frames);
     nx_ws_drop_queue(s);
@@ -86,7 +95,7 @@ static void on_frame_start(wslay_event_context_ptr frames,
 
 static void on_chunk(wslay_event_context_ptr frames,
                      const struct wslay_event_on_frame_recv_chunk_arg *arg, void *user) {
-    struct nx_ws_session *s = user;
+    struct nx_ws_session *s = ((struct nx_ws *)user)->reading;
     if (s->in_control || !wslay_event_get_read_enabled(frames))
         return;
     if (nx_buf_append(&s->message, arg->data, arg->data_length)) {
@@ -97,7 +106,7 @@ static void on_chunk(wslay_event_context_ptr frames,
 
 static void on_message(wslay_event_context_ptr frames,
                        const struct wslay_event_on_msg_recv_arg *arg, void *user) {
-    struct nx_ws_session *s = user;
+    struct nx_ws_session *s = ((struct nx_ws *)user)->reading;
     if (arg->opcode == WSLAY_CONNECTION_CLOSE && arg->msg_length == 1)
         s->failed = true; // half a code
     if (wslay_is_ctrl_frame(arg->opcode) || !wslay_event_get_read_enabled(frames))
@@ -109,7 +118,7 @@ static void on_message(wslay_event_context_ptr frames,
     nx_buf_reset(&s->message);
 }
 
-static int open_frames(struct nx_ws_session *s) {
+bool nx_ws_take_context(struct nx_ws_session *s) {
     static const struct wslay_event_callbacks callbacks = {
         .recv_callback = on_recv,
         .send_callback = on_send,
@@ -117,13 +126,35 @@ static int open_frames(struct nx_ws_session *s) {
         .on_frame_recv_chunk_callback = on_chunk,
         .on_msg_recv_callback = on_message,
     };
-    if (wslay_event_context_server_init(&s->frames, &callbacks, s)) {
+    struct nx_ws *ws = s->ws;
+    if (s->frames)
+        return true;
+    s->received_bytes = s->framed_bytes = 0;
+    s->frames = ws->at_rest;
+    ws->at_rest = NULL;
+    if (s->frames)
+        return true;
+    if (wslay_event_context_server_init(&s->frames, &callbacks, ws)) {
         s->frames = NULL; // freed already, but still named
-        return NX_E_NOMEM;
+        return false;
     }
     wslay_event_config_set_no_buffering(s->frames, 1);
-    wslay_event_config_set_max_recv_msg_length(s->frames, s->ws->http->config.body_limit_bytes);
-    return 0;
+    wslay_event_config_set_max_recv_msg_length(s->frames, ws->http->config.body_limit_bytes);
+    return true;
+}
+
+// Everything given to wslay was whole frames, of whole messages, and answered: nothing of this
+// session is left in the context.
+static void give_context_back(struct nx_ws_session *s) {
+    struct nx_ws *ws = s->ws;
+    if (!s->frames || ws->reading == s || s->close_code || s->in_message ||
+        s->received_bytes != s->framed_bytes || wslay_event_want_write(s->frames))
+        return;
+    if (ws->at_rest)
+        wslay_event_context_free(s->frames);
+    else
+        ws->at_rest = s->frames;
+    s->frames = NULL;
 }
 
 struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
@@ -139,10 +170,9 @@ struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
     TAILQ_INIT(&s->calls);
     uv_buf_t head = uv_buf_init((char *)reply.data, (unsigned)reply.len);
     // The head is the first thing on a connection whose last reply is out: the socket takes it.
-    if (open_frames(s) || nx_ws_watch(s, panel) ||
+    if (nx_ws_watch(s, panel) ||
         uv_try_write((uv_stream_t *)&conn->tcp, &head, 1) != (int)reply.len) {
         nx_ws_unwatch(s);
-        wslay_event_context_free(s->frames);
         free(s);
         return NULL;
     }
@@ -183,6 +213,7 @@ static void stop_listening(struct nx_ws_session *s, bool failed) {
 
 static void take_slice(struct nx_ws_session *s, struct nx_span data) {
     s->incoming = data;
+    s->received_bytes += data.len;
     int rc = wslay_event_recv(s->frames);
     s->incoming = (struct nx_span){0};
     if (rc || !wslay_event_want_read(s->frames))
@@ -197,7 +228,9 @@ static size_t answers_waiting(const struct nx_ws_session *s) {
 // session may be gone.
 static size_t take_frames(struct nx_ws_session *s, struct nx_span data) {
     struct nx_http_conn *conn = s->conn;
+    struct nx_ws *ws = s->ws;
     size_t used = 0;
+    ws->reading = s;
     while (used < data.len && !s->writing && wslay_event_want_read(s->frames) && !s->failed) {
         size_t n = data.len - used < SLICE_BYTES ? data.len - used : SLICE_BYTES;
         take_slice(s, nx_span_of(data.data + used, n));
@@ -205,14 +238,19 @@ static size_t take_frames(struct nx_ws_session *s, struct nx_span data) {
         while (conn->ws == s && !s->writing && answers_waiting(s) >= ANSWERS_BETWEEN)
             nx_ws_flush(s);
         if (conn->ws != s)
-            return data.len;
+            break;
     }
-    return s->writing ? used : data.len;
+    ws->reading = NULL;
+    return conn->ws == s && s->writing ? used : data.len;
 }
 
 void nx_ws_received(struct nx_ws_session *s, struct nx_span data) {
     struct nx_ws *ws = s->ws;
     struct nx_http_conn *conn = s->conn;
+    if (!nx_ws_take_context(s)) {
+        nx_http_conn_close(conn);
+        return;
+    }
     s->ping_sent = false;
     if (!s->close_code) {
         if (token_left_ms(s) == 0)
@@ -246,6 +284,8 @@ void nx_ws_received(struct nx_ws_session *s, struct nx_span data) {
 void nx_ws_unblock(struct nx_ws_session *s) {
     struct nx_http_conn *conn = s->conn;
     pause_reading(s, s->writing);
+    if (!s->writing && conn->in.len == 0)
+        give_context_back(s);
     if (s->writing || conn->in.len == 0)
         return;
     struct nx_buf kept = conn->in;
@@ -292,13 +332,9 @@ void nx_ws_expire(struct nx_ws_session *s) {
         nx_http_conn_close(s->conn);
         return;
     }
-    struct wslay_event_msg ping = {WSLAY_PING, NULL, 0};
     s->ping_sent = true;
     set_deadline(s, NX_WS_PONG_TIMEOUT_MS);
-    if (wslay_event_queue_msg(s->frames, &ping))
-        nx_http_conn_close(s->conn);
-    else
-        nx_ws_touch(s);
+    nx_ws_send_once(s, nx_ws_frame(s->ws, WSLAY_PING, (struct nx_span){0}));
 }
 
 void nx_ws_flush_and_close(struct nx_ws_session *s) {

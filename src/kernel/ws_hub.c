@@ -162,6 +162,7 @@ static ssize_t on_framed(const uint8_t *data, size_t len, int flags, void *user)
 }
 
 static void free_ws(struct nx_ws *ws) {
+    wslay_event_context_free(ws->at_rest);
     wslay_frame_context_free(ws->framer);
     nx_buf_free(&ws->spare);
     nx_buf_free(&ws->scratch);

@@ -194,11 +194,13 @@ static bool write_later(struct nx_ws_session *s, size_t offset) {
 static bool add_controls(struct nx_ws_session *s) {
     struct nx_buf *out = &s->ws->scratch;
     if (s->close_code && !s->close_queued && STAILQ_EMPTY(&s->queue)) {
+        if (!nx_ws_take_context(s))
+            return false;
         s->close_queued = true;
         (void)wslay_event_queue_close(s->frames, s->close_code, (const uint8_t *)s->close_reason,
                                       strlen(s->close_reason));
     }
-    if (s->failed || !wslay_event_want_write(s->frames))
+    if (s->failed || !s->frames || !wslay_event_want_write(s->frames))
         return true;
     nx_buf_reset(out);
     if (wslay_event_send(s->frames))

@@ -68,10 +68,13 @@ struct nx_ws_session {
     TAILQ_ENTRY(nx_ws_session) panel_link, all_link, dirty_link, holding_link;
 
     // Coming in. What cannot be taken yet waits in conn->in.
-    wslay_event_context_ptr frames;
-    struct nx_span incoming; // while reading: what wslay has not taken yet
-    struct nx_buf message;   // of the message being received
-    bool in_control;         // the frame being received is a control frame
+    wslay_event_context_ptr frames; // NULL: at rest, between two messages
+    uint64_t received_bytes;        // that `frames` was given
+    uint64_t framed_bytes;          // of the frames in them, the last one counted whole
+    struct nx_span incoming;        // while reading: what wslay has not taken yet
+    struct nx_buf message;          // of the message being received
+    bool in_message;                // further fragments of it will come
+    bool in_control;                // the frame being received is a control frame
     bool read_paused;
     bool ping_sent; // and nothing has come since
 
@@ -116,6 +119,10 @@ struct nx_ws {
     uint32_t count;
     uint64_t dropped; // sessions that were too slow
     bool draining;
+    // wslay's contexts take nine kilobytes each. A session at rest has none: it borrows this one,
+    // and keeps it only while a frame or a message is half there.
+    wslay_event_context_ptr at_rest; // NULL: lent
+    struct nx_ws_session *reading;   // whose frames are being taken
     wslay_frame_context_ptr framer;
     struct nx_ws_text *framed; // while framing: where the bytes go
     struct nx_buf spare;       // for messages that come whole, one after the other
@@ -133,6 +140,8 @@ struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
                                  struct nx_panel *panel, struct nx_span reply);
 // Closes once everything queued is out; `reason` is static text.
 void nx_ws_close(struct nx_ws_session *session, enum nx_ws_code code, const char *reason);
+// Has session->frames there. False: no memory.
+bool nx_ws_take_context(struct nx_ws_session *session);
 // Something went out: the client is there and reads.
 void nx_ws_progress(struct nx_ws_session *session);
 // Everything is out, the close frame too: ends the connection once the client is done. The session
