@@ -375,6 +375,17 @@ static void watch_descriptors(void) {
         die("stdin", 0);
 }
 
+// A number of the command line that is at least `least`; anything else ends the program.
+static double number(const char *text, double least, double most) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= least && value <= most)) {
+        fprintf(stderr, "bench_load: not a number in range: %s\n", text);
+        exit(2);
+    }
+    return value;
+}
+
 static bool parse(int argc, char **argv) {
     static const char *const names[] = {"http", "ws", "fanout", "idle"};
     static const int counts[] = {7, 7, 5, 4};
@@ -384,12 +395,12 @@ static bool parse(int argc, char **argv) {
     if (at == 4 || argc != counts[at])
         return false;
     mode = (enum mode)at;
-    port = atoi(argv[2]);
-    conn_count = (unsigned)atoi(argv[3]) + (mode == FANOUT);
-    panel_count = mode <= WS ? (unsigned)atoi(argv[4]) : 1;
-    rate = mode <= WS ? atof(argv[5]) : 0;
-    duration_ns = mode == IDLE ? 0 : (uint64_t)(atof(argv[argc - 1]) * 1e9);
-    return conn_count > 0 && panel_count > 0;
+    port = (int)number(argv[2], 1, 65535);
+    conn_count = (unsigned)number(argv[3], 1, 1e6) + (mode == FANOUT);
+    panel_count = mode <= WS ? (unsigned)number(argv[4], 1, 1e6) : 1;
+    rate = mode <= WS ? number(argv[5], 0, 1e7) : 0;
+    duration_ns = mode == IDLE ? 0 : (uint64_t)(number(argv[argc - 1], 0, 3600) * 1e9);
+    return true;
 }
 
 int main(int argc, char **argv) {
