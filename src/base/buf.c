@@ -20,7 +20,7 @@ static size_t content_limit(const struct nx_buf *b) {
 }
 
 // Makes cap >= len + extra + 1, growing by doubling but never past the limit.
-static int ensure(struct nx_buf *b, size_t extra) {
+static int grow(struct nx_buf *b, size_t extra) {
     if (b->failed)
         return b->failed;
     size_t limit = content_limit(b);
@@ -42,6 +42,12 @@ static int ensure(struct nx_buf *b, size_t extra) {
     b->data = data;
     b->cap = cap;
     return 0;
+}
+
+// The same, and mostly there is room already: a capacity is never past the limit. Frames are made
+// of many small appends.
+static inline int ensure(struct nx_buf *b, size_t extra) {
+    return !b->failed && extra < b->cap - b->len ? 0 : grow(b, extra);
 }
 
 void nx_buf_init(struct nx_buf *b, size_t max_bytes) {

@@ -276,6 +276,7 @@ void nx_ws_received(struct nx_ws_session *s, struct nx_span data) {
         if (ws->spare.cap > NX_HTTP_READ_BYTES)
             nx_buf_free(&ws->spare);
     }
+    give_context_back(s);
     nx_ws_account(s);
     nx_ws_touch(s);
     nx_ws_evict(ws);
