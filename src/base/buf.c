@@ -44,10 +44,11 @@ static int grow(struct nx_buf *b, size_t extra) {
     return 0;
 }
 
-// The same, and mostly there is room already: a capacity is never past the limit. Frames are made
-// of many small appends.
+// The same; mostly there is room already, for frames are made of many small appends. The maximum is
+// looked at all the same: an owner may have lowered it since.
 static inline int ensure(struct nx_buf *b, size_t extra) {
-    return !b->failed && extra < b->cap - b->len ? 0 : grow(b, extra);
+    bool fits = extra < b->cap - b->len && b->len + extra <= b->max_bytes;
+    return fits && !b->failed ? 0 : grow(b, extra);
 }
 
 void nx_buf_init(struct nx_buf *b, size_t max_bytes) {
