@@ -31,7 +31,10 @@ struct setting {
     uint32_t min, max;
 };
 
-#define AT(field) offsetof(struct nx_config, field)
+// A number that depends on another setting unless it is given.
+#define MIN_INSTANCES_UNSET UINT32_MAX
+
+#define AT(field)           offsetof(struct nx_config, field)
 
 static const struct setting settings[] = {
     {"HOST", TEXT, AT(host), 0, 0},
@@ -96,7 +99,7 @@ static const struct nx_config defaults = {
     .max_panels = NX_DEFAULT_MAX_PANELS,
     .max_clients = NX_DEFAULT_MAX_CLIENTS,
     .max_queue = NX_DEFAULT_MAX_QUEUE,
-    .min_instances = NX_DEFAULT_MIN_INSTANCES,
+    .min_instances = MIN_INSTANCES_UNSET,
     .max_instances = NX_DEFAULT_MAX_INSTANCES,
     .memory_limit_mb = NX_DEFAULT_MEMORY_LIMIT_MB,
     .stack_limit_kb = NX_DEFAULT_STACK_LIMIT_KB,
@@ -378,6 +381,11 @@ static void check_public_url(const struct nx_config *config, struct nx_buf *prob
 }
 
 static void check_instances(struct nx_config *config, struct nx_buf *problems) {
+    // Who lowers the one does not have to know of the other.
+    if (config->min_instances == MIN_INSTANCES_UNSET)
+        config->min_instances = config->max_instances < NX_DEFAULT_MIN_INSTANCES
+                                    ? config->max_instances
+                                    : NX_DEFAULT_MIN_INSTANCES;
     if (config->min_instances > config->max_instances)
         nx_buf_printf(problems, "MIN_INSTANCES=%u: must not exceed MAX_INSTANCES (%u)\n",
                       config->min_instances, config->max_instances);

@@ -107,8 +107,16 @@ static int build_run(struct nx_execution *execution, const struct nx_exec_reques
 // ---- running
 // ---------------------------------------------------------------------------------------
 
+// It has ended: others may have its place, also in the callback that says so.
+static void give_place(struct nx_execution *execution) {
+    if (!execution->place_given) {
+        execution->place_given = true;
+        execution->sandbox->executions--;
+    }
+}
+
 static void free_execution(struct nx_execution *execution) {
-    execution->sandbox->executions--;
+    give_place(execution);
     if (execution->before != NULL) {
         execution->before->behind = NULL;
     }
@@ -378,6 +386,8 @@ static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
     const bool suspended = segment.status == NX_SEGMENT_SUSPENDED;
     if (suspended) {
         park(execution, peer);
+    } else {
+        give_place(execution);
     }
     execution->fn(execution->user, execution, &segment);
     if (!suspended) { // a suspended one may have been cancelled in the callback
@@ -404,6 +414,7 @@ static void fail_execution(struct nx_execution *execution, enum nx_result_code c
     struct nx_segment segment = {.status = NX_SEGMENT_ERROR};
     segment.error.code = code;
     segment.error.message = nx_span_str(message);
+    give_place(execution);
     if (execution->fn != NULL) {
         execution->fn(execution->user, execution, &segment);
     }
@@ -412,6 +423,7 @@ static void fail_execution(struct nx_execution *execution, enum nx_result_code c
 
 void nx_client_not_run(struct nx_execution *execution) {
     const struct nx_segment segment = {.status = NX_SEGMENT_NOT_RUN};
+    give_place(execution);
     if (execution->fn != NULL) {
         execution->fn(execution->user, execution, &segment);
     }

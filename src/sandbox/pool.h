@@ -77,7 +77,8 @@ struct nx_execution {
     uint32_t chain;       // 0: none
     // The one before and the one behind in the chain, while both wait or fly.
     struct nx_execution *before, *behind;
-    bool follows; // its frame has no state: it is of no use anywhere else
+    bool follows;     // its frame has no state: it is of no use anywhere else
+    bool place_given; // it has ended, and counts no longer
     TAILQ_ENTRY(nx_execution) parked_link;
     enum nx_exec_phase phase;
     enum nx_exec_place place;
