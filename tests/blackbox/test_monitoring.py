@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """deploy/monitoring: what the dashboard and the alerts ask for is what /metrics has."""
 import json
+import os
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -33,18 +36,25 @@ def dashboard_expressions():
 EXPRESSIONS = alert_expressions() + dashboard_expressions()
 
 
-@pytest.fixture(scope="module", name="series")
-def make_series():
-    """name -> the label sets that a server which has seen a little of everything has."""
+@pytest.fixture(scope="module", name="text")
+def make_text():
+    """The metrics of a server which has seen a little of everything."""
     server = Server()
     server.create()
     for tool, args in (("increment", {}), ("fail", {}), ("nap", {"ms": 1})):
         server.trigger("counter", tool, args)
+    text = server.get("/metrics").text
+    server.stop_cleanly()
+    return text
+
+
+@pytest.fixture(scope="module", name="series")
+def make_series(text):
+    """name -> the label sets it has there."""
     found = {}
-    for family in prometheus.read(server.get("/metrics").text).values():
+    for family in prometheus.read(text).values():
         for name, labels in family.samples:
             found.setdefault(name, []).append(dict(labels))
-    server.stop_cleanly()
     return found
 
 
@@ -100,3 +110,50 @@ def test_panels_of_the_dashboard():
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert at["x"] + at["w"] <= 24 and not cells & taken, panel["title"]
         taken |= cells
+
+
+# ---- As Prometheus itself reads them -----------------------------------------------------------------
+
+@pytest.fixture(scope="module", name="promtool")
+def find_promtool():
+    """Runs promtool over a file; returns its exit code and what it says."""
+    program = shutil.which("promtool")
+    if not program:
+        fetched = subprocess.run([str(ROOT / "scripts/promtool.sh")], capture_output=True, text=True, timeout=300, check=False)
+        if fetched.returncode:
+            assert "NX_MUST_WORK" not in os.environ, fetched.stderr
+            pytest.skip(fetched.stderr)
+        program = ROOT / "build/promtool/promtool"
+
+    def run(*arguments, text=None):
+        done = subprocess.run([str(program), *map(str, arguments)], input=text, capture_output=True, text=True,
+                              timeout=60, check=False)
+        return done.returncode, done.stdout + done.stderr
+    return run
+
+
+def test_metrics_as_promtool_reads_them(promtool, series, text):
+    assert series and promtool("check", "metrics", text=text) == (0, "")
+    for old, new in (("# TYPE nexus_panels gauge", "# TYPE nexus_panels thing"), ("nexus_panels 1", "nexus_panels one"),
+                     ("nexus_errors_total", "nexus_errors")):
+        assert old in text and promtool("check", "metrics", text=text.replace(old, new))[0] != 0
+
+
+def test_alerts_as_promtool_reads_them(promtool, tmp_path):
+    code, said = promtool("check", "rules", FOLDER / "alerts.yml")
+    assert code == 0 and f"{len(alert_expressions())} rules found" in said
+    broken = tmp_path / "broken.yml"
+    broken.write_text((FOLDER / "alerts.yml").read_text().replace("[5m]", "[5 parsecs]", 1))
+    assert promtool("check", "rules", broken)[0] != 0
+
+
+def test_the_dashboard_as_promtool_reads_it(promtool, tmp_path):
+    def check(expressions):
+        plain = [one.replace("$__rate_interval", "5m").replace("$instance", ".*") for one in expressions]
+        path = tmp_path / "dashboard.yml"
+        path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [
+            {"record": f"panel:{i}", "expr": one} for i, one in enumerate(plain)]}]}))
+        return promtool("check", "rules", path)
+    code, said = check(dashboard_expressions())
+    assert code == 0, said
+    assert check([*dashboard_expressions(), "sum by (rate(nexus_panels[5m])"])[0] != 0

@@ -75,6 +75,24 @@ def test_a_bad_secret_changes_nothing(start, secret_file, content, why):
     server.stop_cleanly()
 
 
+def test_a_mounted_secret(start, tmp_path):
+    """As Kubernetes replaces one: the file is a link into a folder that a link stands for, which changes."""
+    def publish(number, secret):
+        folder = tmp_path / f"..{number}"
+        folder.mkdir()
+        (folder / "secret").write_text(secret)
+        (tmp_path / "..new").symlink_to(folder.name)
+        (tmp_path / "..new").rename(tmp_path / "..data")
+    publish(1, SECRET)
+    path = tmp_path / "secret"
+    path.symlink_to("..data/secret")
+    server = guarded(start, path)
+    publish(2, OTHER_SECRET)
+    hang_up(server, "key read anew")
+    assert [status(server, token("*", secret=one)) for one in (SECRET, OTHER_SECRET)] == [401, 200]
+    server.stop_cleanly()
+
+
 def test_a_new_public_key(start, tmp_path):
     first, second, path = make_pair("ES256"), make_pair("ES256"), tmp_path / "public.pem"
     path.write_bytes(public_pem(first))
