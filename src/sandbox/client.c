@@ -378,9 +378,6 @@ static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
     if (status != 0) {
         return status;
     }
-    for (int kind = 0; kind < NX_RESET_KINDS; kind++) {
-        peer->pool->resets[kind] += segment.resets[kind];
-    }
     nx_dispatch_landed(peer);
     execution->left_us -= segment.run_us < execution->left_us ? segment.run_us : execution->left_us;
     const bool suspended = segment.status == NX_SEGMENT_SUSPENDED;

@@ -313,6 +313,9 @@ int nx_segment_check(struct nx_execution *execution, struct nx_span payload,
     const bool good = read_head(&c) && read_mutations(&c) && read_events(&c) && read_views(&c) &&
                       read_logs(&c) && read_calls(&c) && read_denials(&c) && read_outcome(&c) &&
                       nx_wire_reader_done(&c.r);
+    for (int kind = 0; good && kind < NX_RESET_KINDS; kind++) {
+        execution->sandbox->resets[kind] += out->resets[kind];
+    }
     if (good) {
         return 0;
     }
