@@ -157,6 +157,16 @@ static void counts_too_big_kill(void **unused) {
 // ---- order
 // ------------------------------------------------------------------------------------------
 
+static bool killed(void *user) {
+    return pool_stats().protocol_kills >= *(uint64_t *)user;
+}
+
+// Until so many workers in all were killed for a broken rule, and no more.
+static void wait_for_kill(uint64_t kills) {
+    loop_until(killed, &kills);
+    assert_int_equal(pool_stats().protocol_kills, kills);
+}
+
 // One answer to one question. The first is taken, as nothing is wrong with it; the worker dies of
 // the second.
 static void a_second_answer_kills(void **unused) {
@@ -170,9 +180,8 @@ static void a_second_answer_kills(void **unused) {
     run_start(&run, code, NULL);
     run_wait(&run, 1);
     assert_string_equal(run_text(&run), "done 1");
-    loop_for(50);
+    wait_for_kill(kills + 1);
     assert_int_equal(run.segments, 1);
-    assert_int_equal(pool_stats().protocol_kills, kills + 1);
     pool_settle(CHECK_WORKERS);
     run_free(&run);
     nx_code_unref(code);
@@ -189,8 +198,7 @@ static void an_answer_nobody_asked_for_kills(void **unused) {
     const uint64_t kills = pool_stats().protocol_kills;
     run_start(&run, code, NULL);
     run_wait(&run, 1);
-    loop_for(100);
-    assert_int_equal(pool_stats().protocol_kills, kills + 1);
+    wait_for_kill(kills + 1);
     pool_settle(CHECK_WORKERS);
     run_free(&run);
     nx_code_unref(code);
@@ -214,8 +222,7 @@ static void the_start_of_an_unasked_frame_kills(void **unused) {
         run_start(&run, code, NULL);
         run_wait(&run, 1);
         assert_string_equal(run_text(&run), "done 1");
-        loop_for(40);
-        assert_int_equal(pool_stats().protocol_kills, 1);
+        wait_for_kill(1);
         run_free(&run);
         nx_code_unref(code);
     }
