@@ -70,8 +70,8 @@ static void close_disk(struct nx_cache_disk *disk) {
 
 struct question {
     struct nx_cache_load load;
-    unsigned answers;
     size_t len;
+    unsigned answers;
     char first;
 };
 
