@@ -175,11 +175,11 @@ static bool is_overdue(const struct job *job) {
 static struct job *first_overdue(struct nx_cache_disk *d) {
     struct job *job;
     TAILQ_FOREACH(job, &d->reading, link) {
-        if (is_overdue(job)) // NOLINT(clang-analyzer-unix.Malloc): freed ones are off the list
+        if (is_overdue(job))
             return job;
     }
-    job = TAILQ_FIRST(&d->reads);               // the oldest
-    return job && is_overdue(job) ? job : NULL; // NOLINT(clang-analyzer-unix.Malloc)
+    job = TAILQ_FIRST(&d->reads); // the oldest
+    return job && is_overdue(job) ? job : NULL;
 }
 
 // A disk that hangs must not take the server with it.
@@ -306,7 +306,7 @@ static void on_written(uv_work_t *work, int status) {
     // What waits was to be written to a disk that worked.
     while (left_alone(d) && (job = TAILQ_FIRST(&d->writes))) {
         d->stats.writes[NX_CACHE_WRITE_SKIPPED]++;
-        drop_write(d, job); // NOLINT(clang-analyzer-unix.Malloc)
+        drop_write(d, job);
     }
     start_write(d);
     check_closed(d);
@@ -321,7 +321,6 @@ static bool may_wait(const struct nx_cache_disk *d) {
 static void start_write(struct nx_cache_disk *d) {
     struct job *job = TAILQ_FIRST(&d->writes);
     // A sweep disturbs no reads.
-    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what is freed is off the list
     if (d->writing || !job || (job->code && may_wait(d)))
         return;
     d->writing = true;
