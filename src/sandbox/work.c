@@ -57,6 +57,7 @@ void nx_work_begin(struct nx_exec *exec, const struct nx_state_entry *state, uin
     memset(nx_work.host_calls, 0, sizeof(nx_work.host_calls));
     nx_work.fatal = NX_RESULT_NONE;
     nx_work.reported_error = false;
+    nx_work.error_kind = NX_GUEST_ERROR_THROWN;
     nx_work.line = nx_work.column = 0;
 }
 
