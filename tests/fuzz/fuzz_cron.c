@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct fuzz_input in = fuzz_input(data, size);
     struct nx_span trigger = fuzz_until(&in, '\n');
     char *number = fuzz_string(fuzz_until(&in, '\n'));
-    int64_t after_ms = strtoll(number, NULL, 10) % 400000000000 * 1000;
+    int64_t after_ms = strtoll(number, NULL, 10) % 250000000000 * 1000;
     free(number);
     struct nx_span name = fuzz_rest(&in), prefix = nx_span_str("cron:");
     if (after_ms < 0)
