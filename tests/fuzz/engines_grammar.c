@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The grammar. A production is text with %X for another nonterminal; the first of each is used when
-// the script is long or deep enough. Left out, because the engines may differ in it by right, is
-// what README.md lists: limits, and functions of Math that C libraries round in their own way.
+// The grammar. A production is text with %X for another nonterminal; the first
+// of each is used when the script is long or deep enough. Left out, because the
+// engines may differ in it by right, is what README.md lists: limits, and
+// functions of Math that C libraries round in their own way.
 #include "engines.h"
 
 enum { MAX_DEPTH = 7, MAX_SCRIPT_BYTES = 6000, MAX_STATEMENTS = 12 };
@@ -87,10 +88,13 @@ static const struct rule rules[] = {
          "Object.freeze(%O)", "Object.defineProperty(%O, %K, {value: %E})",
          "JSON.parse(JSON.stringify(%O))", "Object.getOwnPropertyDescriptor(%O, 'a')",
          "Object.groupBy(%A, %F)", "%A", "%M", "%D", "%R",
-         "new Proxy(%O, {get: (t, k) => k === 'a' ? %E : t[k], has: () => %B, ownKeys: (t) => "
+         "new Proxy(%O, {get: (t, k) => k === 'a' ? %E : t[k], has: () => %B, "
+         "ownKeys: (t) => "
          "Reflect.ownKeys(t)})",
-         "new (class %U { #p = %E; static s = %E; %P = this.#p; get q() { return this.#p; } })()",
-         "new (class extends Array { constructor(...a) { super(...a); this.%P = %E; } })(%I, %I)",
+         "new (class %U { #p = %E; static s = %E; %P = this.#p; get q() { "
+         "return this.#p; } })()",
+         "new (class extends Array { constructor(...a) { super(...a); this.%P "
+         "= %E; } })(%I, %I)",
          "(({a = %E, ...rest}) => ({a, rest}))(%O)", "new Error(%S)", "new Error(%S, {cause: %E})",
          "Object(%E)", "%T", "%F", "{__proto__: %O}", "{'__proto__': %E, a: %E}",
          "new Map(%A.entries())", "JSON.parse('{\"a\":1,\"__proto__\":2}')"),
@@ -130,7 +134,8 @@ static const struct rule rules[] = {
          "while (v5-- > 0 && v5 < 6) { %X }", "do { %X } while (%B && 0);",
          "switch (%E) { case %E: %X case %E: %X break; default: %X }",
          "try { %X throw %E; } catch (e) { R.push(S(e)); } finally { %X }",
-         "outer: for (const i of [1, 2]) { for (const j of %A) { if (j === %E) continue outer; %X "
+         "outer: for (const i of [1, 2]) { for (const j of %A) { if (j === %E) "
+         "continue outer; %X "
          "} }",
          "var [v1 = %E, ...w] = %A; R.push(S(w));", "({%P: v2 = %E, [%K]: v3} = %O);",
          "{ let x = %E; const f = () => x; x = %E; R.push(S(f())); }",
@@ -140,10 +145,13 @@ static const struct rule rules[] = {
          "static { %X } } R.push(S(new C%#(%E).m()));",
          "T(() => { %V.%P = %E; });", "T(() => { %V[%K] = %E; });", "T(() => { %V.length = %I; });",
          "%V = %F(%E);", "v0 += %E;", "v4 &&= %E;", "[v0, v1] = [v1, v0];", "T(() => %E);",
-         "const f%# = [], g%# = %J; for (let i = 0; i < g%# && i < 3; i++) f%#.push(() => i * 2); "
+         "const f%# = [], g%# = %J; for (let i = 0; i < g%# && i < 3; i++) "
+         "f%#.push(() => i * 2); "
          "R.push(S(f%#.map(f => f())));",
-         "{ const it = (function* () { try { const got = yield %E; R.push(S(got)); } finally { "
-         "R.push('done'); } })(); T(() => it.next().value); T(() => it.next(%E)); T(() => "
+         "{ const it = (function* () { try { const got = yield %E; "
+         "R.push(S(got)); } finally { "
+         "R.push('done'); } })(); T(() => it.next().value); T(() => "
+         "it.next(%E)); T(() => "
          "it.return(%E)); }"),
     RULE('L', "2", "3", "4"),
     RULE('W', "Array", "Object", "Map", "Error", "Function.prototype.constructor", "(class { })"),
@@ -154,9 +162,12 @@ static const struct rule rules[] = {
          "await U(() => Promise.all([%E, Promise.resolve(%E)]));",
          "await U(() => Promise.allSettled([%E, Promise.reject(%E)]));",
          "await U(() => Promise.race([%E, %E])); ",
-         "await U(async () => { for await (const k of %A) { R.push(S(k)); %X } });",
-         "await U(() => new Promise((y, n) => { %X %B ? y(%E) : n(%E); }).finally(() => { %X }));",
-         "await U(async () => { const r = []; for await (const k of (async function* () { yield "
+         "await U(async () => { for await (const k of %A) { R.push(S(k)); %X } "
+         "});",
+         "await U(() => new Promise((y, n) => { %X %B ? y(%E) : n(%E); "
+         "}).finally(() => { %X }));",
+         "await U(async () => { const r = []; for await (const k of (async "
+         "function* () { yield "
          "%E; yield "
          "%E; })()) r.push(k); return r; });",
          "await U(() => ({then(y, n) { y(%E); n(%E); }}));"),
@@ -180,6 +191,7 @@ static void expand(struct writer *w, char name, int depth) {
     size_t count = 0;
     while (rule->productions[count])
         count++;
+    FUZZ_CHECK(count > 0);
     size_t choice = fuzz_u8(w->in);
     if (depth > MAX_DEPTH || w->out->len > MAX_SCRIPT_BYTES || choice >= count)
         choice = choice >= count && depth <= MAX_DEPTH / 2 ? choice % count : 0;
@@ -198,9 +210,9 @@ static void expand(struct writer *w, char name, int depth) {
 }
 
 void engines_write_script(struct fuzz_input *in, struct nx_buf *out) {
-    // What every script begins with: variables, and a text for any value, by which results are
-    // compared. Nothing that a script does to built-in objects is undone: both engines must agree
-    // on that as well.
+    // What every script begins with: variables, and a text for any value, by
+    // which results are compared. Nothing that a script does to built-in objects
+    // is undone: both engines must agree on that as well.
     static const char head[] =
         "const R = [], {is} = Object, {isArray} = Array, {ownKeys} = Reflect;\n"
         "const S = (v, d = 0) => {\n"
@@ -208,25 +220,32 @@ void engines_write_script(struct fuzz_input *in, struct nx_buf *out) {
         "  if (typeof v === 'string') return JSON.stringify(v);\n"
         "  if (typeof v === 'bigint') return `${v}n`;\n"
         "  if (typeof v === 'symbol') return v.toString();\n"
-        "  if (typeof v === 'function') return `f ${typeof v.name === 'string' ? v.name : ''} "
+        "  if (typeof v === 'function') return `f ${typeof v.name === 'string' ? "
+        "v.name : ''} "
         "${typeof "
         "v.length}`;\n"
         "  if (v === null || typeof v !== 'object') return `${v}`;\n"
         "  if (d > 3) return '...';\n"
         "  if (v instanceof Error) return `${typeof v.name} ${v.message}`;\n"
         "  if (v instanceof Date) return `D${v.getTime()}`;\n"
-        "  if (v instanceof RegExp) return `${v.source}/${v.flags}/${S(v.lastIndex, d + 1)}`;\n"
-        "  if (v instanceof Map || v instanceof Set) return `M${S([...v].slice(0, 20), d + 1)}`;\n"
+        "  if (v instanceof RegExp) return "
+        "`${v.source}/${v.flags}/${S(v.lastIndex, d + 1)}`;\n"
+        "  if (v instanceof Map || v instanceof Set) return "
+        "`M${S([...v].slice(0, 20), d + 1)}`;\n"
         "  const keys = ownKeys(v).slice(0, 30);\n"
-        "  return `${isArray(v) ? 'A' : 'O'}{${keys.map((k) => `${S(k)}:${S(v[k], d + 1)}`)}}`;\n"
+        "  return `${isArray(v) ? 'A' : 'O'}{${keys.map((k) => "
+        "`${S(k)}:${S(v[k], d + 1)}`)}}`;\n"
         "};\n"
         "const structureOf = (v) => S(v);\n"
-        "const T = (f) => { if (R.length > 60) return; try { R.push(S(f())); } catch (e) { "
+        "const T = (f) => { if (R.length > 60) return; try { R.push(S(f())); } "
+        "catch (e) { "
         "R.push('!', "
         "S(e)); } };\n"
-        "const U = async (f) => { try { R.push(S(await f())); } catch (e) { R.push('!', S(e)); } "
+        "const U = async (f) => { try { R.push(S(await f())); } catch (e) { "
+        "R.push('!', S(e)); } "
         "};\n"
-        "let v0 = 1, v1 = 'text', v2 = [3, 1, 2], v3 = {a: 1, b: [2]}, v4 = null, v5 = 5;\n";
+        "let v0 = 1, v1 = 'text', v2 = [3, 1, 2], v3 = {a: 1, b: [2]}, v4 = "
+        "null, v5 = 5;\n";
     struct writer w = {.out = out, .in = in};
     nx_buf_append_str(out, head);
     for (int i = 0; i < MAX_STATEMENTS && in->left; i++) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Native QuickJS from the very sources the guest is made of, with the context a guest has.
+// Native QuickJS from the very sources the guest is made of, with the context a
+// guest has.
 #include "qjs_unit.c"
 
 #include "engines.h"

@@ -55,7 +55,8 @@ char *fuzz_string(struct nx_span s) {
     return copy;
 }
 
-// The code point at the front of `s` and how many bytes it takes; 0: there is none.
+// The code point at the front of `s` and how many bytes it takes; 0: there is
+// none.
 static size_t decode(struct nx_span s, uint32_t *code) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     uint8_t first = (uint8_t)s.data[0];

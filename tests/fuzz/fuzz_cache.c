@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of the disk cache. Input: a byte that chooses the seal and what is done to a good file,
-// then either a file as it lies there, or bytecode that is sealed here and changed.
+// Files of the disk cache. Input: a byte that chooses the seal and what is done
+// to a good file, then either a file as it lies there, or bytecode that is
+// sealed here and changed.
 #include <stdlib.h>
 
 #include "base/limits.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Capability tokens and sets of them. Input: tokens, one a line; those that begin with '+' go into
-// a second set, without it.
+// Capability tokens and sets of them. Input: tokens, one a line; those that
+// begin with '+' go into a second set, without it.
 #include "base/caps.h"
 #include "base/limits.h"
 #include "fuzz.h"

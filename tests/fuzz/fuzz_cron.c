@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What sets a tool off, and patterns of names. Input: a line with a trigger (`cron:…`), one with a
-// number of seconds since 1970, then a name to match.
+// What sets a tool off, and patterns of names. Input: a line with a trigger
+// (`cron:…`), one with a number of seconds since 1970, then a name to match.
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -62,7 +62,8 @@ static bool slow_match(struct nx_span pattern, struct nx_span text) {
     return matched;
 }
 
-// A panel whose one tool has the trigger: what the panel takes, the schedule understands.
+// A panel whose one tool has the trigger: what the panel takes, the schedule
+// understands.
 static void check_panel(struct nx_span trigger, int64_t after_ms) {
     struct nx_panel_def *def = NULL;
     struct nx_diagnostics diags = {0};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same script in native QuickJS and in the guest gives the same result. The guest is QuickJS on
-// another word size and another representation of values, with another libc, through two
-// translators: each may be wrong. Input: choices of a grammar (engines_grammar.c). FUZZ_SHOW=1
-// prints the scripts.
+// The same script in native QuickJS and in the guest gives the same result. The
+// guest is QuickJS on another word size and another representation of values,
+// with another libc, through two translators: each may be wrong. Input: choices
+// of a grammar (engines_grammar.c). FUZZ_SHOW=1 prints the scripts.
 #include <stdio.h>
 #include <stdlib.h>
 

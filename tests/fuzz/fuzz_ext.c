@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The http extension between a handler and a server: what a handler asks for, where a redirect
-// leads, what a server answers; and which addresses are public. Input: a first line that chooses,
-// then
-//   call METHOD        the arguments, as a JSON array; a last line with a redirect's target
-//   answer             the lines of a response's head, an empty line, its body
-//   address            a textual address
+// The http extension between a handler and a server: what a handler asks for,
+// where a redirect leads, what a server answers; and which addresses are
+// public. Input: a first line that chooses, then
+//   call METHOD        the arguments, as a JSON array; a last line with a
+//   redirect's target answer             the lines of a response's head, an
+//   empty line, its body address            a textual address
 #include <arpa/inet.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ static const struct nx_domains *allowed(void) {
     return &domains;
 }
 
-// ---- Calls --------------------------------------------------------------------------------------
+// ---- Calls
+// --------------------------------------------------------------------------------------
 
 // Nothing of this part can end the line that it is sent in.
 static void check_part(CURLU *url, CURLUPart part) {
@@ -37,8 +38,8 @@ static void check_part(CURLU *url, CURLUPart part) {
     curl_free(text);
 }
 
-// The URL goes to a host of the list, by http or https, with nobody's name in it: by the word of
-// the library that will connect.
+// The URL goes to a host of the list, by http or https, with nobody's name in
+// it: by the word of the library that will connect.
 static void check_url(CURLU *url) {
     char *host = NULL, *scheme = NULL, *user = NULL;
     FUZZ_CHECK(curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK);
@@ -141,7 +142,8 @@ static void fuzz_call(struct nx_span method, struct nx_span args, const char *lo
     nx_ext_http_request_free(&request);
 }
 
-// ---- Answers ------------------------------------------------------------------------------------
+// ---- Answers
+// ------------------------------------------------------------------------------------
 
 static void check_answer(const struct nx_ext_http_response *r) {
     struct nx_buf out;
@@ -191,7 +193,8 @@ static void fuzz_answer(struct fuzz_input *in) {
     nx_ext_http_response_free(&response);
 }
 
-// ---- Addresses ----------------------------------------------------------------------------------
+// ---- Addresses
+// ----------------------------------------------------------------------------------
 
 // Some of what must never be reached, written down anew.
 static bool must_refuse_v4(const uint8_t a[4]) {
@@ -239,7 +242,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const char *end = rest.len ? memrchr(rest.data, '\n', rest.len) : NULL;
         size_t len = end ? (size_t)(end - rest.data) : rest.len;
         char *location =
-            fuzz_string(end ? nx_span_of(end + 1, rest.len - len - 1) : (struct nx_span){0});
+            fuzz_string(end ? nx_span_of(end + 1, rest.len - len - 1) : fuzz_nothing());
         struct nx_span args = fuzz_copy(nx_span_of(rest.data, len));
         fuzz_call(nx_span_of(choice.data + call.len, choice.len - call.len), args, location);
         free((void *)args.data);

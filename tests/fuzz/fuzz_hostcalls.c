@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Host calls as a guest makes them that belongs to its handler. The real guest runs a handler; its
-// first host call lets the input go wild: any host call, with any pointers and lengths, and writes
-// anywhere in linear memory. Then the guest goes on with what is left of it. Input: a byte of
-// grants, a byte for the way on, then operations.
+// Host calls as a guest makes them that belongs to its handler. The real guest
+// runs a handler; its first host call lets the input go wild: any host call,
+// with any pointers and lengths, and writes anywhere in linear memory. Then the
+// guest goes on with what is left of it. Input: a byte of grants, a byte for
+// the way on, then operations.
 #include "base/json.h"
 #include "guest.h"
 #include "sandbox/exec.h"
@@ -14,7 +15,8 @@ static struct fuzz_input input;
 static bool wild;             // the input has had its turn
 static uint32_t scratch_used; // of the guest's inbox, where literal bytes are put
 
-// ---- Operands -----------------------------------------------------------------------------------
+// ---- Operands
+// -----------------------------------------------------------------------------------
 
 struct region {
     uint32_t at, len;
@@ -42,7 +44,8 @@ static struct region literal(size_t len) {
         scratch_used = 0;
     uint8_t *to = nx_engine_memory(scratch() + scratch_used, (uint32_t)bytes.len);
     struct region region = {scratch() + scratch_used, (uint32_t)bytes.len};
-    // An inbox that the guest's writes moved may be anywhere: then these are wild pointers, too.
+    // An inbox that the guest's writes moved may be anywhere: then these are wild
+    // pointers, too.
     if (to && bytes.len)
         memcpy(to, bytes.data, bytes.len);
     scratch_used += (uint32_t)bytes.len;
@@ -66,7 +69,8 @@ static struct region take_region(void) {
     }
 }
 
-// ---- Operations ---------------------------------------------------------------------------------
+// ---- Operations
+// ---------------------------------------------------------------------------------
 
 // Writes by the host stay where they belong.
 static int32_t checked_read(bool keys, struct region key, struct region room) {
@@ -160,7 +164,8 @@ static int32_t on_get(void *user, uint32_t key, uint32_t key_len, uint32_t buf, 
     return nx_host_imports.state_get(user, key, key_len, buf, cap);
 }
 
-// ---- The handler --------------------------------------------------------------------------------
+// ---- The handler
+// --------------------------------------------------------------------------------
 
 static const char handler[] =
     "const first = $state.a;\n"
@@ -204,9 +209,9 @@ static void go_on(struct guest_run *run) {
         struct nx_span message = fuzz_take(&input, how & 0x0f);
         bool ok = how & 0x80;
         wild = !(how & 0x20);
-        int rc = guest_resume(run, run->kernel->outstanding_ids[which], ok,
-                              ok ? json : nx_span_str("EXTENSION_ERROR"),
-                              ok ? (struct nx_span){0} : message);
+        int rc =
+            guest_resume(run, run->kernel->outstanding_ids[which], ok,
+                         ok ? json : nx_span_str("EXTENSION_ERROR"), ok ? fuzz_nothing() : message);
         FUZZ_CHECK(rc == 0);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes from the network before anybody is known: a request's head, its chunked body, its target.
-// Read in pieces they say the same as read at once. Input: the bytes as they would arrive.
+// Bytes from the network before anybody is known: a request's head, its chunked
+// body, its target. Read in pieces they say the same as read at once. Input:
+// the bytes as they would arrive.
 #include <stdlib.h>
 
 #include "base/limits.h"
@@ -35,7 +36,8 @@ static void check_head(const struct nx_http_head *head, struct nx_span data) {
     FUZZ_CHECK(!(head->chunked && head->headers[NX_HEADER_CONTENT_LENGTH].data));
     FUZZ_CHECK(head->headers[NX_HEADER_TRANSFER_ENCODING].data ? head->chunked : !head->chunked);
     FUZZ_CHECK(head->content_length == 0 || head->headers[NX_HEADER_CONTENT_LENGTH].data);
-    // A line of the head may not begin with white space, nor may CR or LF stand alone.
+    // A line of the head may not begin with white space, nor may CR or LF stand
+    // alone.
     for (size_t i = 0; i < text.len; i++) {
         FUZZ_CHECK(text.data[i] != '\n' || (i > 0 && text.data[i - 1] == '\r'));
         FUZZ_CHECK(text.data[i] != '\r' || text.data[i + 1] == '\n');
@@ -132,7 +134,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (head.chunked)
             check_body(nx_span_of(bytes.data + head.bytes, size - head.bytes));
     } else if (rc == NX_HTTP_REFUSED) {
-        // What is no request is tried as a body and as a target, so that both are reached.
+        // What is no request is tried as a body and as a target, so that both are
+        // reached.
         check_body(bytes);
         check_route(bytes);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON text from strangers: the scanner against jansson's parser, and what is done with a text once
-// it was scanned. Input: the text.
+// JSON text from strangers: the scanner against jansson's parser, and what is
+// done with a text once it was scanned. Input: the text.
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -9,7 +9,8 @@
 #include "fuzz.h"
 #include "kernel/json_pretty.h"
 
-// Whether the text may hold a lone surrogate, which the scanner takes and jansson does not.
+// Whether the text may hold a lone surrogate, which the scanner takes and
+// jansson does not.
 static bool has_surrogate(struct nx_span text) {
     for (size_t i = 0; i + 3 < text.len; i++)
         if (text.data[i] == '\\' && text.data[i + 1] == 'u' && (text.data[i + 2] | 0x20) == 'd' &&
@@ -85,7 +86,8 @@ static void check_object(struct nx_span text, json_t *tree) {
     FUZZ_CHECK(!tree || (json_object_size(tree) == 0) == (walk.members == 0));
 }
 
-// Laid out for people it is the same value, and laying it out again changes nothing.
+// Laid out for people it is the same value, and laying it out again changes
+// nothing.
 static void check_pretty(struct nx_span text, json_t *tree) {
     struct nx_buf once, twice;
     size_t room = text.len * (2 * NX_JSON_MAX_DEPTH + 4) + 64;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Panels as clients send them, in NXML and as JSON, and the arguments of their tools. Input: the
-// source; what follows a NUL are arguments for each of its tools.
+// Panels as clients send them, in NXML and as JSON, and the arguments of their
+// tools. Input: the source; what follows a NUL are arguments for each of its
+// tools.
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -31,7 +32,8 @@ static bool pos_ok(struct nx_pos pos, struct nx_span source) {
     return pos.line <= source.len + 1 && pos.column <= source.len + 2;
 }
 
-// ---- Findings -----------------------------------------------------------------------------------
+// ---- Findings
+// -----------------------------------------------------------------------------------
 
 static void check_diagnostics(struct nx_diagnostics *d, struct nx_span source) {
     size_t errors = 0;
@@ -49,7 +51,8 @@ static void check_diagnostics(struct nx_diagnostics *d, struct nx_span source) {
     FUZZ_CHECK(errors <= d->errors && d->errors <= errors + d->dropped);
 }
 
-// ---- Definitions --------------------------------------------------------------------------------
+// ---- Definitions
+// --------------------------------------------------------------------------------
 
 static void check_handler(const struct nx_handler_def *h, struct nx_span source) {
     struct nx_js_tokens tokens = {0};

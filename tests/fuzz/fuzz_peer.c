@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker as the kernel meets it: executions, compilations and chains under way in a pool, and a
-// worker that sends anything, at any time: right answers, wrong ones, half frames, or nothing and
-// its end. What the kernel was asked to do ends exactly once. Input: operations.
+// A worker as the kernel meets it: executions, compilations and chains under
+// way in a pool, and a worker that sends anything, at any time: right answers,
+// wrong ones, half frames, or nothing and its end. What the kernel was asked to
+// do ends exactly once. Input: operations.
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -18,7 +19,8 @@ enum {
     READ_BYTES = 65536
 };
 
-// Something the kernel asked for. `ended` by its callback, or because it was cancelled.
+// Something the kernel asked for. `ended` by its callback, or because it was
+// cancelled.
 struct task {
     struct nx_execution *execution; // NULL: a compilation, or over
     uint32_t chain;
@@ -36,7 +38,8 @@ static struct nx_code *code;
 static unsigned task_count;
 static bool stopped;
 
-// ---- The pool, without processes ----------------------------------------------------------------
+// ---- The pool, without processes
+// ----------------------------------------------------------------
 
 static void attach(uint32_t i) {
     int pair[2];
@@ -128,7 +131,8 @@ static void check_pool(void) {
     FUZZ_CHECK(live <= pool->executions && flying + parked <= pool->executions);
 }
 
-// ---- What the kernel asks for -------------------------------------------------------------------
+// ---- What the kernel asks for
+// -------------------------------------------------------------------
 
 static void on_segment(void *user, struct nx_execution *execution, const struct nx_segment *s) {
     struct task *task = user;
@@ -210,7 +214,8 @@ static void cancel(struct task *task) {
     task->ended = true;
 }
 
-// ---- What the worker says -----------------------------------------------------------------------
+// ---- What the worker says
+// -----------------------------------------------------------------------
 
 static void put_text(struct nx_buf *out) {
     static const char *const words[] = {"a", "ok", "[]", "{}", "\"x\"", "", "\xff", "secret"};

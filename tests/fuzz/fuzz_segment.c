@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an owned worker may say of a segment, held against the kernel's check of it. Input: a byte
-// of grants, then the frame's payload, either as it is or put together from parts, so that lengths
-// and counts are right more often than by chance.
+// What an owned worker may say of a segment, held against the kernel's check of
+// it. Input: a byte of grants, then the frame's payload, either as it is or put
+// together from parts, so that lengths and counts are right more often than by
+// chance.
 #include <stdlib.h>
 
 #include "guest.h"

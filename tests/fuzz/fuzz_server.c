@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole server with its sandbox, and one client that sends what it likes. Input: a first line
-// that chooses, then
-//   http  bytes for a connection; 0xff stands between what arrives in one piece and the next
-//   ws    lines for a WebSocket of a panel: each is a text message, but for `!` and what follows
-//   it:
-//         b a binary message, p a ping, c a close, f a message in two fragments, r bytes as they
-//         are
+// The whole server with its sandbox, and one client that sends what it likes.
+// Input: a first line that chooses, then
+//   http  bytes for a connection; 0xff stands between what arrives in one piece
+//   and the next ws    lines for a WebSocket of a panel: each is a text
+//   message, but for `!` and what follows it:
+//         b a binary message, p a ping, c a close, f a message in two
+//         fragments, r bytes as they are
 // Replies must be replies, and everything of a client is gone when it is.
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -30,16 +30,22 @@ static struct nx_metrics *metrics;
 static struct nx_http *http;
 static struct nx_buf replies;
 
-static const char panel[] =
-    "{\"id\":\"p\",\"kind\":\"k\",\"title\":\"t\",\"capabilities\":[\"state:read:*\",\"state:write:"
-    "*\","
-    "\"events:emit:*\",\"view:update:*\",\"ext:time\"],\"initialState\":{\"n\":1},\"tools\":["
-    "{\"name\":\"add\",\"args\":[{\"name\":\"by\",\"type\":\"number\",\"default\":1}],"
-    "\"handler\":\"$state.n += $args.by; $emit('added', $args); return $state.n;\"},"
-    "{\"name\":\"wait\",\"handler\":\"$log('w'); await $ext.time.sleep(5); return 1;\"},"
-    "{\"name\":\"fail\",\"handler\":\"$view.focus('x'); throw new Error('no');\"}]}";
+static const char panel[] = "{\"id\":\"p\",\"kind\":\"k\",\"title\":\"t\","
+                            "\"capabilities\":[\"state:read:*\",\"state:write:"
+                            "*\","
+                            "\"events:emit:*\",\"view:update:*\",\"ext:time\"],"
+                            "\"initialState\":{\"n\":1},\"tools\":["
+                            "{\"name\":\"add\",\"args\":[{\"name\":\"by\","
+                            "\"type\":\"number\",\"default\":1}],"
+                            "\"handler\":\"$state.n += $args.by; "
+                            "$emit('added', $args); return $state.n;\"},"
+                            "{\"name\":\"wait\",\"handler\":\"$log('w'); await "
+                            "$ext.time.sleep(5); return 1;\"},"
+                            "{\"name\":\"fail\",\"handler\":\"$view.focus('x');"
+                            " throw new Error('no');\"}]}";
 
-// ---- The server ---------------------------------------------------------------------------------
+// ---- The server
+// ---------------------------------------------------------------------------------
 
 struct creation {
     bool ended, made;
@@ -53,7 +59,8 @@ static void on_created(void *user, struct nx_panel *made, const struct nx_result
     *creation = (struct creation){.ended = true, .made = made};
 }
 
-// Makes the panel of the clients; while one that was deleted is ending, its id is taken.
+// Makes the panel of the clients; while one that was deleted is ending, its id
+// is taken.
 static void create_panel(void) {
     struct nx_panel_request request = {.source = nx_span_str(panel)};
     for (struct creation creation = {0}; !creation.made;) {
@@ -95,7 +102,8 @@ static void start(void) {
     nx_buf_init(&replies, REPLY_BYTES);
 }
 
-// ---- The client ---------------------------------------------------------------------------------
+// ---- The client
+// ---------------------------------------------------------------------------------
 
 static int client;
 
@@ -137,7 +145,8 @@ static void disconnect(void) {
     FUZZ_CHECK(http->conn_count == 0 && http->buffered_bytes == 0 && http->ws->count == 0);
 }
 
-// Panels that a request made go again: the next input finds what this one found.
+// Panels that a request made go again: the next input finds what this one
+// found.
 static void tidy(void) {
     struct nx_panel *panels[8];
     size_t count = nx_runtime_list_panels(runtime, (struct nx_span){0}, panels, 8);
@@ -148,7 +157,8 @@ static void tidy(void) {
         create_panel();
 }
 
-// ---- HTTP ---------------------------------------------------------------------------------------
+// ---- HTTP
+// ---------------------------------------------------------------------------------------
 
 static void check_http_replies(void) {
     struct nx_span text = nx_buf_span(&replies);
@@ -159,7 +169,8 @@ static void check_http_replies(void) {
     FUZZ_CHECK(text.data[9] >= '1' && text.data[9] <= '5');
     for (const char *p = text.data; p < end; p++)
         FUZZ_CHECK((*p != '\n' || p[-1] == '\r') && *p != '\0');
-    // The body of a first reply that says its length, and that it is JSON, is JSON.
+    // The body of a first reply that says its length, and that it is JSON, is
+    // JSON.
     const char *length = memmem(text.data, (size_t)(end - text.data), "Content-Length: ", 16);
     bool json = memmem(text.data, (size_t)(end - text.data), "application/json", 16);
     if (!length || !json)
@@ -176,7 +187,8 @@ static void fuzz_http(struct fuzz_input *in) {
     check_http_replies();
 }
 
-// ---- WebSocket ----------------------------------------------------------------------------------
+// ---- WebSocket
+// ----------------------------------------------------------------------------------
 
 static void put_frame(struct nx_buf *out, uint8_t first, struct nx_span payload) {
     nx_buf_append_char(out, (char)first);

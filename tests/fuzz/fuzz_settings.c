@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What operators write: the settings, the policy, lists of origins, domains and addresses. Input: a
-// first line that chooses, then the text; for settings, NAME=value lines.
+// What operators write: the settings, the policy, lists of origins, domains and
+// addresses. Input: a first line that chooses, then the text; for settings,
+// NAME=value lines.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,8 +15,8 @@
 
 enum { MAX_VARIABLES = 64 };
 
-// Files are named by settings and opened when the settings are checked. Not here: one of them could
-// be a terminal.
+// Files are named by settings and opened when the settings are checked. Not
+// here: one of them could be a terminal.
 static bool names_file(const char *variable) {
     return strncmp(variable, "HTTP_CA_FILE=", 13) == 0;
 }
@@ -79,7 +80,8 @@ static void fuzz_config(struct fuzz_input *in) {
     FUZZ_CHECK(problems.failed == 0 && (rc == 0) == (problems.len == 0));
     if (rc == 0)
         check_config(&config);
-    // What is good enough for the server is good enough for the commands that read a part.
+    // What is good enough for the server is good enough for the commands that
+    // read a part.
     int tokens = nx_config_load_tokens(&other, environment, &again);
     FUZZ_CHECK(rc != 0 || tokens == 0 || !config.auth_enabled);
     nx_buf_reset(&again);
@@ -105,7 +107,8 @@ static void fuzz_policy(struct nx_span text) {
         const struct nx_cap_set *most = nx_policy_ceiling(policy, nx_span_str("default"));
         const struct nx_cap_set *other =
             nx_policy_ceiling(policy, nx_span_str("no such kind \x01"));
-        // Who writes nothing, grants nothing; a kind of which nothing is said gets the default.
+        // Who writes nothing, grants nothing; a kind of which nothing is said gets
+        // the default.
         FUZZ_CHECK(most && other && most->count == other->count);
         bool grants = memmem(text.data, text.len, "grant", 5) || memchr(text.data, '\\', text.len);
         FUZZ_CHECK(grants || (most->count == 0 && !most->all[NX_CAP_STATE_READ]));
@@ -173,7 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     bool policy = nx_span_eq(choice, nx_span_str("policy"));
-    struct nx_span host = policy ? (struct nx_span){0} : fuzz_until(&in, '\n');
+    struct nx_span host = policy ? fuzz_nothing() : fuzz_until(&in, '\n');
     struct nx_span rest = fuzz_rest(&in);
     char *text = fuzz_string(rest);
     if (policy)

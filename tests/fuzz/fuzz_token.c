@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bearer tokens. Input: a first line that chooses; then
 //   raw    the token as a client would send it
-//   sign   a line with a header, then claims: both signed here with the right key, so that what
+//   sign   a line with a header, then claims: both signed here with the right
+//   key, so that what
 //          follows the signature is reached
 //   bytes  what base64url is made of
 //   key    a PEM file, or a secret
@@ -61,8 +62,8 @@ static int verify(bool strict, struct nx_span token, int64_t now_s) {
 }
 
 static void check_raw(struct nx_span token) {
-    // Nobody without the key makes a valid token: a fuzzer that does has found a hole. One that is
-    // in the corpus on purpose is signed with the key above.
+    // Nobody without the key makes a valid token: a fuzzer that does has found a
+    // hole. One that is in the corpus on purpose is signed with the key above.
     int rc = verify(false, token, NOW_S);
     FUZZ_CHECK(verify(false, token, NOW_S) == rc);
     FUZZ_CHECK(rc == 0 || verify(true, token, NOW_S) != 0);
@@ -105,7 +106,8 @@ static void check_signed(struct nx_span header, struct nx_span claims) {
     nx_buf_free(&token);
 }
 
-// Text that decodes encodes to itself; bytes that are encoded decode to themselves.
+// Text that decodes encodes to itself; bytes that are encoded decode to
+// themselves.
 static void check_base64(struct nx_span bytes) {
     struct nx_buf one, two;
     nx_buf_init(&one, bytes.len * 2 + 4);

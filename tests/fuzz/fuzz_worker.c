@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames for a worker: runs, resumptions, code and chains in any order and with any content, as far
-// as bytecode that no compiler made, which is what a forged cache would hold. Whatever comes, the
-// worker answers as the kernel expects, or refuses the frame. Input: operations.
+// Frames for a worker: runs, resumptions, code and chains in any order and with
+// any content, as far as bytecode that no compiler made, which is what a forged
+// cache would hold. Whatever comes, the worker answers as the kernel expects,
+// or refuses the frame. Input: operations.
 #include <stdlib.h>
 
 #include "guest.h"
@@ -15,9 +16,11 @@ enum { MAX_OPERATIONS = 24, MAX_SUSPENDED = 8, SLOTS = 6, HANDLERS = 4, PATCHED_
 static const char *const handlers[HANDLERS] = {
     "$state.n = ($state.n || 0) + 1; return $state.n;",
     "await $ext.http.get($args); $emit('done'); return await $ext.http.get(1);",
-    ("$log($args, $scope); for (const k of Object.keys($state)) $state[k] = k; throw new "
+    ("$log($args, $scope); for (const k of Object.keys($state)) $state[k] = k; "
+     "throw new "
      "Error('no');"),
-    "const all = await Promise.all([1, 2, 3].map((i) => $ext.time.sleep(i))); return all;",
+    "const all = await Promise.all([1, 2, 3].map((i) => $ext.time.sleep(i))); "
+    "return all;",
 };
 static struct nx_span codes[HANDLERS];
 
@@ -33,7 +36,8 @@ static struct nx_span json(void) {
     return how < 0xc0 ? nx_span_str(texts[how % 7]) : fuzz_take(&input, how & 0x3f);
 }
 
-// ---- Executions ---------------------------------------------------------------------------------
+// ---- Executions
+// ---------------------------------------------------------------------------------
 
 static void forget(struct guest_run *run) {
     guest_run_free(run);
@@ -98,7 +102,7 @@ static void resume(void) {
         known = known || kernel->outstanding_ids[i] == call_id;
     bool ok = how & 0x40;
     int rc = guest_resume(run, call_id, ok, ok ? json() : nx_span_str("METHOD_NOT_FOUND"),
-                          ok ? (struct nx_span){0} : fuzz_take(&input, how & 0x1f));
+                          ok ? fuzz_nothing() : fuzz_take(&input, how & 0x1f));
     FUZZ_CHECK(rc == (known ? 0 : NX_E_PROTOCOL));
     if (known) {
         settle(run, place);
@@ -118,7 +122,8 @@ static void release(void) {
     *place = NULL;
 }
 
-// ---- Code ---------------------------------------------------------------------------------------
+// ---- Code
+// ---------------------------------------------------------------------------------------
 
 // A handler's bytecode with some bytes changed, or bytes that were never any.
 static void load(void) {

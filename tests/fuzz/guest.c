@@ -12,10 +12,12 @@
 // What the kernel's checks need of a pool.
 static struct nx_sandbox pool = {.config.memory_limit_bytes = GUEST_MEMORY_BYTES};
 
-// ---- Faults -------------------------------------------------------------------------------------
+// ---- Faults
+// -------------------------------------------------------------------------------------
 
-// The engine's handler leaves by a jump if the fault is the guest's. Any other is a bug of ours: it
-// goes to whoever was there before, the fuzzer or the sanitizer, so that the input is kept.
+// The engine's handler leaves by a jump if the fault is the guest's. Any other
+// is a bug of ours: it goes to whoever was there before, the fuzzer or the
+// sanitizer, so that the input is kept.
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE};
 enum { FAULT_SIGNALS = sizeof fault_signals / sizeof fault_signals[0] };
 static struct sigaction before[FAULT_SIGNALS], engines[FAULT_SIGNALS];
@@ -55,7 +57,8 @@ void guest_start(const struct nx_engine_imports *imports) {
     put_before_engine();
 }
 
-// ---- Code ---------------------------------------------------------------------------------------
+// ---- Code
+// ---------------------------------------------------------------------------------------
 
 // The payload of the one frame in `frame`.
 static struct nx_span payload_of(const struct nx_buf *frame, enum nx_frame_type type, uint32_t id) {
@@ -110,7 +113,8 @@ void guest_load(uint32_t slot, struct nx_span bytecode) {
     nx_buf_free(&frame);
 }
 
-// ---- Executions ---------------------------------------------------------------------------------
+// ---- Executions
+// ---------------------------------------------------------------------------------
 
 void guest_run_init(struct guest_run *run, uint32_t id) {
     *run = (struct guest_run){
@@ -227,7 +231,8 @@ void guest_release(struct guest_run *run) {
     FUZZ_CHECK(nx_runner_release(run->id) == 0);
 }
 
-// ---- What must hold -----------------------------------------------------------------------------
+// ---- What must hold
+// -----------------------------------------------------------------------------
 
 static bool json_ok(struct nx_span json, const struct nx_exec_limits *limits,
                     enum nx_json_kind *kind) {

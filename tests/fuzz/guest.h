@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker inside the fuzzing process, with the real guest, and the kernel's judgement of what it
-// answers. What a worker of ours says about any handler must pass the kernel's checks: else a
-// handler could have its worker, and whoever else is in it, killed.
+// A worker inside the fuzzing process, with the real guest, and the kernel's
+// judgement of what it answers. What a worker of ours says about any handler
+// must pass the kernel's checks: else a handler could have its worker, and
+// whoever else is in it, killed.
 #ifndef NX_TEST_FUZZ_GUEST_H
 #define NX_TEST_FUZZ_GUEST_H
 
@@ -13,14 +14,15 @@
 
 enum { GUEST_MEMORY_BYTES = 16 * 1024 * 1024, GUEST_STACK_BYTES = 256 * 1024 };
 
-// Starts engine and runner, once. `imports` may stand in front of nx_host_imports; NULL: those.
+// Starts engine and runner, once. `imports` may stand in front of
+// nx_host_imports; NULL: those.
 void guest_start(const struct nx_engine_imports *imports);
 
 // The bytecode of a handler, which must compile. Lives as long as the process.
 struct nx_span guest_compile(const char *source);
 
-// The same of any source. False: it does not compile, and `message` says why. *bytecode is for
-// free().
+// The same of any source. False: it does not compile, and `message` says why.
+// *bytecode is for free().
 bool guest_try_compile(struct nx_span source, struct nx_span *bytecode, struct nx_buf *message);
 
 // Fills a code slot of the worker.
@@ -47,7 +49,8 @@ void guest_run_init(struct guest_run *run, uint32_t id);
 void guest_run_free(struct guest_run *run);
 void guest_grant(struct guest_run *run, const char *token);
 
-// Sends RUN. The status of nx_runner_run; on 0 the answer was checked and is in run->segment.
+// Sends RUN. The status of nx_runner_run; on 0 the answer was checked and is in
+// run->segment.
 int guest_call(struct guest_run *run);
 // Sends RESUME for one call. The same.
 int guest_resume(struct guest_run *run, uint32_t call_id, bool ok, struct nx_span first,
@@ -58,7 +61,8 @@ void guest_release(struct guest_run *run);
 // The answer in run->out, as the kernel would take it.
 void guest_check_answer(struct guest_run *run);
 
-// What holds of every segment that the kernel lets pass, by the grants and limits of its execution.
+// What holds of every segment that the kernel lets pass, by the grants and
+// limits of its execution.
 void guest_check_segment(const struct nx_segment *s, const struct nx_cap_set *caps,
                          const struct nx_exec_limits *limits);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a target over files instead of a fuzzer's inputs: the regression test of what was found, and
-// the way to look at one finding under a debugger.
-// usage: fuzz_NAME FILE-OR-FOLDER...
+// Runs a target over files instead of a fuzzer's inputs: the regression test of
+// what was found, and the way to look at one finding under a debugger. usage:
+// fuzz_NAME FILE-OR-FOLDER...
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
