@@ -44,6 +44,12 @@ def wait_for_writes(server, count):
     assert sum(figures(server)[1].values()) == count
 
 
+def only_line(server, message):
+    server.wait_for_log(message)
+    line, = server.logs(message)
+    return line
+
+
 def entries(folder):
     return sorted(folder.glob("*.nxc"))
 
@@ -166,7 +172,7 @@ def test_damage_is_refused_and_mended(start, folder):
     server = start(env={"CACHE_DIR": str(folder)})
     works(server)
     assert figures(server)[0] == {"hit": 0, "miss": 0, "refused": TOOLS, "failed": 0}
-    refusal, = server.logs("an entry of the bytecode cache on disk was refused")
+    refusal = only_line(server, "an entry of the bytecode cache on disk was refused")
     assert refusal["level"] == "warn" and refusal["audit"] is True and "wrong" in refusal["error"]
     wait_for_writes(server, TOOLS)
     server.stop_cleanly()
@@ -341,7 +347,7 @@ def test_a_full_disk(start, folder):
     many(server, 20, offset=20)
     _, writes, _, _ = figures(server)
     assert writes["failed"] == 1 and writes["stored"] < 10 and sum(writes.values()) == 40
-    line, = server.logs("the bytecode cache on disk does not work; going on without it")
+    line = only_line(server, "the bytecode cache on disk does not work; going on without it")
     assert line["level"] == "warn" and "No space left" in line["error"]
     server.stop_cleanly()
 
@@ -366,7 +372,7 @@ def test_a_read_only_disk_is_read(start, folder):
     many(server, 20)
     wait_for_writes(server, 20)
     assert figures(server)[1] == {"stored": 0, "skipped": 19, "failed": 1}
-    line, = server.logs("the bytecode cache on disk does not work; going on without it")
+    line = only_line(server, "the bytecode cache on disk does not work; going on without it")
     assert "Read-only file system" in line["error"]
     server.stop_cleanly()
 
@@ -376,7 +382,7 @@ def test_a_directory_that_cannot_be_made(start, tmp_path):
     (tmp_path / "parent").mkdir()
     server = start(env={"CACHE_DIR": str(tmp_path / "parent/cache")}, wrapper=namespace(read_only))
     works(server)
-    line, = server.logs("the bytecode cache on disk does not work; going on without it")
+    line = only_line(server, "the bytecode cache on disk does not work; going on without it")
     assert "Read-only file system" in line["error"]
     assert figures(server)[1] == {"stored": 0, "skipped": TOOLS, "failed": 0}
     server.stop_cleanly()
