@@ -9,7 +9,7 @@ from .objects import dig, name_of, selects
 MODES = ("enforce", "audit", "warn")
 DNS = network.Pod("kube-system", (("k8s-app", "kube-dns"),))
 PORTS = [("TCP", 22), ("TCP", 53), ("UDP", 53), ("TCP", 80), ("TCP", 443), ("UDP", 443), ("TCP", 3000),
-         ("TCP", 3001), ("TCP", 6443), ("TCP", 9464), ("TCP", 10250)]
+         ("TCP", 3001), ("TCP", 6443), ("TCP", 9090), ("TCP", 10250)]
 # Routes that clients need, and no others: src/kernel/http_route.c has them all.
 PUBLIC_PATHS = {"/panels"}
 NOT_SECRETS = {"JWT_SECRET_FILE"}

@@ -99,6 +99,15 @@ def test_the_time_to_stop_is_the_servers():
     assert pods.DRAIN_SECONDS == drain_ms // 1000 + 1
 
 
+def test_ports_and_user_are_the_images():
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    container = deployment("production")["spec"]["template"]["spec"]["containers"][0]
+    exposed = max(re.findall(r"^EXPOSE (.*)$", dockerfile, re.M), key=len).split()
+    assert {str(port["containerPort"]) for port in container["ports"]} < set(exposed)
+    user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.M)
+    assert (str(container["securityContext"]["runAsUser"]), str(container["securityContext"]["runAsGroup"])) == user.groups()
+
+
 def test_paths_of_probes_and_ingress_are_routes():
     routes = set(re.findall(r'^ *"(/[^"]*)"\}', (ROOT / "src/kernel/http_route.c").read_text(), re.M))
     routes |= set(re.findall(r'"(/[a-z{][^"]*)"\}', (ROOT / "src/kernel/http_route.c").read_text()))

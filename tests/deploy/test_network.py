@@ -9,22 +9,22 @@ from conftest import K8S, ROOT, objects_of, parse
 from manifests import network
 from manifests.network import Address, Pod, Target
 
-SERVER = Target("nexus", (("app.kubernetes.io/name", "nexus"),), (("http", 3000), ("metrics", 9464)))
+SERVER = Target("nexus", (("app.kubernetes.io/name", "nexus"),), (("http", 3000), ("metrics", 9090)))
 CONTROLLER = Pod("ingress-nginx", (("app.kubernetes.io/name", "ingress-nginx"),))
 PROMETHEUS = Pod("monitoring", (("app.kubernetes.io/name", "prometheus"),))
 DNS = Pod("kube-system", (("k8s-app", "kube-dns"),))
 WAYS_IN = [
     (CONTROLLER, "TCP", 3000, True),
-    (CONTROLLER, "TCP", 9464, False),
+    (CONTROLLER, "TCP", 9090, False),
     (CONTROLLER, "UDP", 3000, False),
-    (PROMETHEUS, "TCP", 9464, True),
+    (PROMETHEUS, "TCP", 9090, True),
     (PROMETHEUS, "TCP", 3000, False),
     (Pod("ingress-nginx"), "TCP", 3000, False),
     (Pod("default", CONTROLLER.labels), "TCP", 3000, False),
     (Pod("monitoring", CONTROLLER.labels), "TCP", 3000, False),
     (Pod("nexus", SERVER.labels), "TCP", 3000, False),
     (Address("1.1.1.1"), "TCP", 3000, False),
-    (Address("10.0.0.1"), "TCP", 9464, False),
+    (Address("10.0.0.1"), "TCP", 9090, False),
 ]
 WAYS_OUT = [
     (DNS, "UDP", 53, True),

@@ -35,7 +35,7 @@ class Pod(Container):
         subprocess.run([ROOT / "scripts/deploy-tools.sh"], check=True)
         self.own = f"nexus-kube-test-{os.getpid()}-{next(self.pods)}"
         self.file = folder / f"{self.own}.yaml"
-        self.published = dict(zip((3000, 9464), free_ports(2)))
+        self.published = dict(zip((3000, 9090), free_ports(2)))
         objects = [one for one in parse(render(ROOT / "deploy/k8s/overlays" / overlay))
                    if one["kind"] in ("ConfigMap", "Deployment")]
         self.deployment = next(one for one in objects if one["kind"] == "Deployment")

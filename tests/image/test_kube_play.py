@@ -31,7 +31,7 @@ def test_it_serves_the_panels_of_the_configmap(pod):
 def test_it_reads_the_settings_of_the_configmap(pod):
     found = pod.request("GET", "/health").json()["runtime"]
     assert (found["workers"], found["availableInstances"]) == (2, 8)  # WORKERS, MEMORY_BUDGET_MB / 32
-    assert pod.logs("listening")[0]["metricsUrl"].endswith(":9464")
+    assert pod.logs("listening")[0]["metricsUrl"].endswith(":9090")
 
 
 @pytest.mark.root
