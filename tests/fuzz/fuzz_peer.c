@@ -230,6 +230,8 @@ static void put_segment(struct nx_buf *out, uint8_t how) {
     nx_wire_put_u32(out, 1);
     nx_wire_put_u64(out, 1);
     nx_wire_put_u64(out, 1);
+    for (int i = 0; i < NX_RESET_KINDS; i++)
+        nx_wire_put_u32(out, 1);
     for (int i = 0; i < NX_HOST_CALL_COUNT; i++)
         nx_wire_put_u32(out, how >> 7);
     static const char *const forms[] = {"1bb", "bb", "bbb", "1b", "4bbb", "1b"};

@@ -43,6 +43,8 @@ static void put_parts(struct nx_buf *out, struct fuzz_input *in) {
     nx_wire_put_u32(out, fuzz_u8(in));
     nx_wire_put_u64(out, fuzz_u8(in) * (uint64_t)100000);
     nx_wire_put_u64(out, fuzz_u8(in) * (uint64_t)100000);
+    for (int i = 0; i < NX_RESET_KINDS; i++)
+        nx_wire_put_u32(out, calls == 0xfe ? UINT32_MAX : calls & 0x3f);
     for (int i = 0; i < NX_HOST_CALL_COUNT; i++)
         nx_wire_put_u32(out, calls == 0xff ? fuzz_u32(in) : calls >> 6);
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)

@@ -292,6 +292,8 @@ void guest_check_segment(const struct nx_segment *s, const struct nx_cap_set *ca
     for (size_t i = 0; i < s->denial_count; i++)
         FUZZ_CHECK(s->denials[i].kind < NX_CAP_KINDS && fuzz_utf8(s->denials[i].scope, true));
     FUZZ_CHECK(s->return_json.len == 0 || json_ok(s->return_json, limits, NULL));
+    for (int i = 0; i < NX_RESET_KINDS; i++)
+        FUZZ_CHECK(s->resets[i] <= NX_MAX_RESETS_TOLD);
     FUZZ_CHECK(s->memory_used_bytes <= GUEST_MEMORY_BYTES);
     FUZZ_CHECK(s->memory_peak_bytes <= GUEST_MEMORY_BYTES);
     FUZZ_CHECK(fuzz_utf8(s->error.message, false) && fuzz_utf8(s->error.stack, false) &&
