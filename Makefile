@@ -2,7 +2,7 @@
 # The few commands one types. Each is a thin name for a script under scripts/, which also works on
 # its own; the build itself is CMake's (CMakePresets.json: release, asan, dev, clang, fuzz).
 .DEFAULT_GOAL := help
-.PHONY: help deps build run test lint bench fuzz image image-test manifests-check clean
+.PHONY: help deps build run test lint bench soak fuzz image image-test manifests-check clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ lint: ## Check format and static analysis, and build with gcc and clang, warning
 
 bench: ## Measure speed and memory
 	@scripts/bench.sh
+
+soak: ## Mixed load for SOAK_MINUTES (30) while processes are killed: what grew, what was lost
+	@scripts/soak.sh
 
 manifests-check: ## Hold the Kubernetes manifests against what makes them hardened, item by item
 	@scripts/install-deps.sh test

@@ -5,7 +5,7 @@ Every figure is the median of several rounds, with the smallest and the largest.
 in turn within each round, so that a machine whose speed drifts does not favour one side. The same
 figures, with every sample, go to build/bench/results.json.
 
-usage: run.py [engine|js|server|load|others]...   (default: all)
+usage: run.py [engine|js|server|load|others|neighbours]...   (default: all)
 """
 import pathlib
 import subprocess
@@ -14,6 +14,7 @@ import sys
 import engine
 import js
 import load
+import neighbours
 import others
 import report
 import server
@@ -39,6 +40,8 @@ def main(wanted):
                 "server": lambda: server.measure(BUILD / "bin/nexus"),
                 "load": lambda: load.measure(BUILD / "bin/nexus", BUILD / "bench/bench_load"),
                 "others": lambda: others.measure(BUILD / "bin/nexus", ROOT / "build/bench/others")}
+                "others": lambda: others.measure(BUILD / "bin/nexus", ROOT / "build/bench/others"),
+                "neighbours": lambda: neighbours.measure(BUILD / "bin/nexus")}
     unknown = [name for name in wanted if name not in sections]
     if unknown:
         sys.exit(f"bench: no such part: {' '.join(unknown)} (there are: {' '.join(sections)})")

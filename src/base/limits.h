@@ -121,6 +121,20 @@
 // Executions of one panel that are sent before the first of them has answered: by then the panel
 // is no longer what waits for the way to the worker and back.
 #define NX_MAX_CHAIN                   16
+// What such a chain may take: others wait behind it.
+#define NX_MAX_CHAIN_US                NX_SLOW_SEGMENT_US
+// A panel's share: a quarter of a processor, and what it may have at once; past that it is heavy
+// until its account is even again. What it owes is capped, so that it is heavy no longer than half
+// a minute.
+#define NX_PANEL_SHARE_PERCENT         25
+#define NX_PANEL_CREDIT_US             50000
+#define NX_PANEL_MAX_DEBT_US           7500000
+// How heavy executions stand back: at nice 10 Linux gives a thread a tenth of the others' weight.
+// And the slice that those who answer ask for, the least that Linux grants.
+#define NX_HEAVY_NICE                  10
+#define NX_SHORT_SLICE_NS              100000
+// What a handler is expected to take before it has ever run.
+#define NX_UNKNOWN_SEGMENT_US          100
 // State that a worker keeps for the next execution of a chain: copying it must stay cheap beside
 // running it. And chains that one worker remembers.
 #define NX_MAX_CHAIN_STATE_BYTES       ((size_t)32 * 1024)

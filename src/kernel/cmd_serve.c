@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/privileges.h"
+#include "base/sched.h"
 #include "kernel/access.h"
 #include "kernel/audit.h"
 #include "kernel/cache_dir.h"
@@ -136,6 +137,8 @@ static int load_config(struct nx_config *config, struct nx_access *access) {
 static void runtime_config(const struct nx_config *from, struct nx_runtime_config *to) {
     nx_runtime_config_default(to);
     to->sandbox.workers = from->workers;
+    // One more than all heavy executions may take: the last is for those not known yet.
+    to->sandbox.spare_workers = from->workers < NX_MAX_WORKERS ? from->workers + 1 : NX_MAX_WORKERS;
     to->sandbox.max_instances = from->max_instances;
     to->sandbox.memory_limit_bytes = from->memory_limit_mb * 1024u * 1024u;
     to->sandbox.stack_limit_bytes = from->stack_limit_kb * 1024u;
@@ -437,6 +440,7 @@ int nx_cmd_serve(int argc, char **argv) {
     if (code >= 0)
         return code;
     hide_from_debuggers();
+    nx_sched_answer_soon(); // and so do the workers
     struct serve *s = calloc(1, sizeof *s);
     if (!s) {
         fputs("nexus serve: out of memory\n", stderr);

@@ -11,6 +11,7 @@
 //   panel.c     the table of panels, accessors, deletion
 //   trigger.c   accepting, cancelling and ending triggers
 //   turn.c      who gets the panel's turn next, and starting its segment
+//   share.c     what a panel uses of the processors
 //   segment.c   what a finished segment leads to: commit, suspend, end
 //   suspend.c   extension calls of a suspended trigger, and its time limit
 //   gather.c    what finished segments of one execution add up to
@@ -66,8 +67,16 @@ struct nx_handler {
     const char *name;       // tool name, "mount" or "unmount"
     struct nx_cap_set caps; // in effect; lives as long as the panel: executions borrow it
     uint8_t code_id[NX_CODE_ID_BYTES];
+    uint32_t mean_us; // what a segment takes, of late
+    bool has_run;
     char *scope_head; // owned: `{"panelId":"…","tool":"…"`, the constant part of $scope
     size_t scope_head_len;
+};
+
+// A panel's account with the processors.
+struct nx_share {
+    uint64_t owed_us;    // running time not yet made up for
+    uint64_t settled_ns; // up to when
 };
 
 enum nx_panel_phase { NX_PANEL_CREATING, NX_PANEL_ACTIVE, NX_PANEL_CLOSING };
@@ -104,6 +113,8 @@ struct nx_panel {
     struct nx_trigger_list suspended; // SUSPENDED
     uint32_t parked_count;            // SUSPENDED and READY: each holds an instance
     uint32_t trigger_count;           // alive, in any phase
+
+    struct nx_share share;
 
     struct nx_standing *standing; // owned: its tools that set themselves off
     size_t standing_count;
@@ -155,7 +166,7 @@ struct nx_gather;
 struct nx_trigger {
     TAILQ_ENTRY(nx_trigger) link; // in one of its panel's lists, by phase
     struct nx_panel *panel;
-    const struct nx_handler *handler;
+    struct nx_handler *handler;
     nx_trigger_fn *fn; // NULL: nobody listens
     void *user;
     enum nx_trigger_phase phase;
@@ -313,6 +324,12 @@ void nx_turn_not_run(struct nx_trigger *t);
 // Starts the first segment of `t`, whose panel's turn is free. 0: it holds the turn now. NX_E_BUSY:
 // no instance is free, and the panel is listed as starved. Other errors: it cannot run.
 int nx_turn_start(struct nx_trigger *t, struct nx_span args, struct nx_error *err);
+
+// share.c
+// A segment of the handler has run.
+void nx_share_charge(struct nx_panel *panel, struct nx_handler *handler, uint32_t run_us);
+// How the handler's next execution is to be taken.
+enum nx_lane nx_share_lane(struct nx_panel *panel, const struct nx_handler *handler);
 
 // segment.c
 void nx_segment_done(void *user, struct nx_execution *execution, const struct nx_segment *segment);

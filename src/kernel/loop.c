@@ -10,8 +10,8 @@
 
 #include "base/fd.h"
 
-// Two pipes, an epoll, an eventfd, and one to spare for what a verb opens first.
-enum { EXIT_FAULT = 1, NEEDED_FDS = 8 };
+// Two pipes, an epoll, an eventfd, and what it takes to start anything.
+enum { EXIT_FAULT = 1, NEEDED_FDS = 16 };
 
 // Of the functions that libuv gets, it calls this one only for tables it cannot do without.
 static void *grow_or_exit(void *old, size_t bytes) {

@@ -33,6 +33,7 @@ static int make_scope_head(const struct nx_panel *panel, struct nx_handler *hand
 static int add_handler(struct nx_panel *panel, const struct nx_tool_def *tool,
                        const struct nx_handler_def *def, const char *name) {
     struct nx_handler *handler = &panel->handlers[panel->handler_count++];
+    handler->mean_us = NX_UNKNOWN_SEGMENT_US;
     handler->tool = tool;
     handler->def = def;
     handler->name = name;

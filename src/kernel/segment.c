@@ -8,6 +8,7 @@
 static void tally(struct nx_trigger *t, const struct nx_segment *segment) {
     struct nx_runtime *rt = t->panel->rt;
     struct nx_result *result = &t->result;
+    nx_share_charge(t->panel, t->handler, segment->run_us);
     result->metrics.segments++;
     result->metrics.duration_us += segment->run_us;
     result->metrics.memory_used_bytes = segment->memory_used_bytes;

@@ -40,7 +40,7 @@ struct nx_event_name;
 // nx_standing_stop.
 struct nx_standing {
     struct nx_panel *panel;
-    const struct nx_handler *handler;
+    struct nx_handler *handler;
     const struct nx_trigger_def *def;
     struct nx_trigger *last; // the newest run that has not ended
     union {

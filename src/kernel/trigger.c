@@ -25,7 +25,7 @@ static size_t keep(struct nx_trigger *t, size_t at, struct nx_span text) {
 }
 
 // `request` may be NULL.
-static struct nx_trigger *new_trigger(struct nx_panel *panel, const struct nx_handler *handler,
+static struct nx_trigger *new_trigger(struct nx_panel *panel, struct nx_handler *handler,
                                       const struct nx_trigger_request *request) {
     static const struct nx_trigger_request internal;
     const struct nx_trigger_request *r = request ? request : &internal;
@@ -138,7 +138,7 @@ int nx_runtime_trigger(struct nx_panel *panel, const struct nx_trigger_request *
     int rc = bind_args(rt, tool, request->args_json, &args, err);
     if (rc)
         return rc;
-    const struct nx_handler *handler = nx_panel_tool_handler(panel, tool);
+    struct nx_handler *handler = nx_panel_tool_handler(panel, tool);
     struct nx_trigger *t = new_trigger(panel, handler, request);
     if (!t)
         return nx_error_set(err, NX_E_NOMEM, "out of memory");
@@ -179,7 +179,7 @@ void nx_trigger_drop_cause(struct nx_trigger *t) {
 int nx_trigger_standing(struct nx_standing *standing, struct nx_cause *cause, nx_trigger_fn *fn,
                         struct nx_error *err) {
     struct nx_panel *panel = standing->panel;
-    const struct nx_handler *handler = standing->handler;
+    struct nx_handler *handler = standing->handler;
     struct nx_span args = {NULL, 0};
     int rc =
         handler->tool->declares_args ? bind_args(panel->rt, handler->tool, args, &args, err) : 0;

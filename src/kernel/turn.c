@@ -107,6 +107,8 @@ static int send_first(struct nx_trigger *t, struct nx_code *code, struct nx_span
         .scope_json = nx_buf_span(&rt->scope_scratch),
         .chain = panel->chain,
         .follows = follows ? follows->execution : NULL,
+        .expected_us = t->handler->mean_us,
+        .lane = nx_share_lane(panel, t->handler),
     };
     request.limits.timeout_ms = t->timeout_ms;
     request.state = nx_store_entries(panel->state, &request.state_count);
@@ -225,6 +227,7 @@ static bool may_follow(const struct nx_panel *panel, const struct nx_trigger *t)
     const struct nx_trigger *ready = TAILQ_FIRST(&panel->ready), *last = chain_end(panel);
     return panel->chain != 0 && last && last->phase != NX_TRIGGER_COMPILING &&
            last->handler == t->handler && panel->chained_count < NX_MAX_CHAIN - 1 &&
+           (panel->chained_count + 2) * t->handler->mean_us <= NX_MAX_CHAIN_US &&
            panel->phase == NX_PANEL_ACTIVE && !panel->starved && instance_allowed(panel) &&
            (!ready || t->arrival < ready->arrival) &&
            nx_store_bytes(panel->state) <= NX_MAX_CHAIN_STATE_BYTES / 2;

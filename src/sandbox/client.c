@@ -166,6 +166,8 @@ int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *reques
     execution->chain = request->chain;
     execution->job.kind = NX_JOB_RUN;
     execution->job.timeout_us = request->limits.timeout_ms * 1000;
+    execution->job.expected_us = request->expected_us;
+    execution->job.lane = pool->config.spare_workers != 0 ? request->lane : NX_LANE_LIGHT;
     execution->sandbox = pool;
     execution->code = nx_code_ref(request->code);
     execution->caps = request->caps;
@@ -284,6 +286,7 @@ int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struc
     }
     compile->job.kind = NX_JOB_COMPILE;
     compile->job.timeout_us = NX_COMPILE_TIMEOUT_MS * 1000;
+    compile->job.expected_us = NX_SLOW_SEGMENT_US;
     compile->of = kind;
     compile->fn = fn;
     compile->user = user;

@@ -48,6 +48,8 @@ struct nx_sandbox_config {
     struct nx_launcher *launcher;
     const char *executable;      // for a launcher of the pool's own, see there
     uint32_t workers;            // 1..NX_MAX_WORKERS
+    uint32_t spare_workers;      // more of them, 0..NX_MAX_WORKERS, started when first needed: for
+                                 // heavy executions, and when the others are slow. 0: no lanes
     uint32_t max_instances;      // executing + suspended, over all workers
     uint32_t memory_limit_bytes; // linear memory per instance
     uint32_t stack_limit_bytes;  // JavaScript stack per instance
@@ -124,6 +126,15 @@ struct nx_exec_limits {
 // The documented defaults.
 void nx_exec_limits_default(struct nx_exec_limits *limits);
 
+// What is known of an execution before it runs. Where workers are short, those of a later lane wait
+// for those of an earlier one (docs/adr/0017-lanes.md).
+enum nx_lane {
+    NX_LANE_LIGHT,  // its handler has been quick: any worker
+    NX_LANE_UNSURE, // it was slow, or never ran: one place stays free for the light ones
+    NX_LANE_HEAVY,  // its panel has had its share: workers of its own, and not the last of them
+    NX_LANES,
+};
+
 struct nx_exec_request {
     struct nx_code *code;          // referenced by the execution while it lives
     const struct nx_cap_set *caps; // borrowed until the execution ends
@@ -139,6 +150,9 @@ struct nx_exec_request {
     // to the first, before anything else is done with the panel.
     uint32_t chain;
     struct nx_execution *follows;
+    // What it will probably take: jobs go to the worker with the least ahead of it.
+    uint32_t expected_us;
+    enum nx_lane lane;
 };
 
 enum nx_segment_status {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which job goes to which worker, and when. Jobs go out in the order they came, each to the worker
-// with the fewest ahead of it. A worker gets several ahead of its answers, which keeps it busy
+// with the least ahead of it. A worker gets several ahead of its answers, which keeps it busy
 // while the kernel does other things; SLOW (wire.h) gives those back when one of them takes long.
+//
+// Where workers are short, three lanes (client.h, docs/adr/0017-lanes.md) decide who may take which
+// place. A place is a worker that is not slow and has nothing before it that may be.
 #include "base/clock.h"
 #include "sandbox/pool.h"
 
@@ -10,17 +13,73 @@ static bool has_room(const struct nx_peer *peer) {
            peer->out.len < NX_WORKER_FEED_BYTES;
 }
 
-static struct nx_peer *pick(struct nx_sandbox *pool, const struct nx_job *job) {
+static bool may_take(const struct nx_peer *peer, const struct nx_job *job) {
+    return has_room(peer) && !peer->slow && !peer->alone &&
+           ((!job->suspect && !peer->spare) || peer->flying_count == 0);
+}
+
+static bool is_place(const struct nx_peer *peer) {
+    return nx_peer_alive(peer) && !peer->slow && peer->unsure == 0;
+}
+
+static bool is_better(const struct nx_peer *peer, const struct nx_peer *best) {
+    if (best == NULL || peer->ahead_us != best->ahead_us) {
+        return best == NULL || peer->ahead_us < best->ahead_us;
+    }
+    return peer->flying_count < best->flying_count;
+}
+
+// The one of peers[from, to) with the least ahead of it that may take the job. *places: how many
+// are free there.
+static struct nx_peer *least_ahead(struct nx_sandbox *pool, uint32_t from, uint32_t to,
+                                   const struct nx_job *job, uint32_t *places) {
     struct nx_peer *best = NULL;
-    for (uint32_t i = 0; i < pool->config.workers; i++) {
+    *places = 0;
+    for (uint32_t i = from; i < to; i++) {
         struct nx_peer *peer = &pool->peers[i];
-        if (has_room(peer) && !peer->slow && !peer->alone &&
-            (!job->suspect || peer->flying_count == 0) &&
-            (best == NULL || peer->flying_count < best->flying_count)) {
+        *places += is_place(peer);
+        if (may_take(peer, job) && (job->lane == NX_LANE_LIGHT || peer->unsure == 0) &&
+            is_better(peer, best)) {
             best = peer;
         }
     }
     return best;
+}
+
+static bool spares_alive(const struct nx_sandbox *pool) {
+    for (uint32_t i = pool->config.workers; i < pool->peer_count; i++) {
+        if (nx_peer_alive(&pool->peers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// They come in a moment, or never if the system has no processes left: nobody waits for them alone.
+void nx_dispatch_want_spares(struct nx_sandbox *pool) {
+    if (!pool->spares_wanted && pool->peer_count > pool->config.workers) {
+        pool->spares_wanted = true;
+        nx_zygote_fill(pool);
+    }
+}
+
+static struct nx_peer *pick(struct nx_sandbox *pool, const struct nx_job *job) {
+    const uint32_t workers = pool->config.workers;
+    uint32_t places, spare_places;
+    struct nx_peer *peer = least_ahead(pool, 0, workers, job, &places);
+    struct nx_peer *spare = least_ahead(pool, workers, pool->peer_count, job, &spare_places);
+    if (job->lane == NX_LANE_LIGHT) {
+        return peer != NULL ? peer : spare;
+    }
+    const bool spares = spares_alive(pool);
+    if (job->lane == NX_LANE_HEAVY && spares) {
+        return spare_places > 1 ? spare : NULL;
+    }
+    // One place stays free, unless there is only one at the best of times.
+    if (places + spare_places > 1 || (workers == 1 && !spares)) {
+        return peer != NULL ? peer : spare;
+    }
+    return NULL;
 }
 
 // ---- warm code
@@ -118,6 +177,8 @@ static int fly(struct nx_peer *peer, struct nx_job *job) {
         execution->peer = peer;
         peer->pool->flying_executions++;
     }
+    peer->ahead_us += job->expected_us;
+    peer->unsure += job->lane != NX_LANE_LIGHT;
     if (peer->flying_count++ == 0) {
         peer->head_since_ns = nx_clock_monotonic_ns();
         peer->alone = job->suspect;
@@ -139,10 +200,16 @@ void nx_dispatch_bind(struct nx_peer *peer, struct nx_job *job) {
     nx_dispatch_later(peer->pool);
 }
 
+static void forget_ahead(struct nx_peer *peer, const struct nx_job *job) {
+    peer->ahead_us -= job->expected_us;
+    peer->unsure -= job->lane != NX_LANE_LIGHT;
+}
+
 struct nx_job *nx_dispatch_landed(struct nx_peer *peer) {
     struct nx_job *job = TAILQ_FIRST(&peer->flying);
     TAILQ_REMOVE(&peer->flying, job, link);
     peer->flying_count--;
+    forget_ahead(peer, job);
     peer->slow = peer->alone = false;
     peer->head_since_ns = peer->flying_count != 0 ? nx_clock_monotonic_ns() : 0;
     if (job->kind != NX_JOB_COMPILE) {
@@ -157,14 +224,22 @@ static void count_waiting(struct nx_sandbox *pool, const struct nx_job *job, uin
     *count += by; // by is 1 or UINT32_MAX: unsigned arithmetic wraps
 }
 
+struct nx_job *nx_dispatch_first(const struct nx_sandbox *pool) {
+    struct nx_job *job = NULL;
+    for (int lane = 0; lane < NX_LANES && job == NULL; lane++) {
+        job = TAILQ_FIRST(&pool->waiting[lane]);
+    }
+    return job;
+}
+
 void nx_dispatch_queue(struct nx_sandbox *pool, struct nx_job *job) {
-    TAILQ_INSERT_TAIL(&pool->waiting, job, link);
+    TAILQ_INSERT_TAIL(&pool->waiting[job->lane], job, link);
     count_waiting(pool, job, 1);
     nx_dispatch_later(pool);
 }
 
 void nx_dispatch_unqueue(struct nx_sandbox *pool, struct nx_job *job) {
-    TAILQ_REMOVE(&pool->waiting, job, link);
+    TAILQ_REMOVE(&pool->waiting[job->lane], job, link);
     count_waiting(pool, job, UINT32_MAX);
 }
 
@@ -180,6 +255,7 @@ void nx_dispatch_take_back(struct nx_peer *peer, bool died) {
         }
         TAILQ_REMOVE(&peer->flying, job, link);
         peer->flying_count--;
+        forget_ahead(peer, job);
         if (job->kind == NX_JOB_RUN && nx_job_execution(job)->follows) {
             pool->flying_executions--;
             nx_client_not_run(nx_job_execution(job));
@@ -198,7 +274,7 @@ void nx_dispatch_take_back(struct nx_peer *peer, bool died) {
                 continue;
             }
         }
-        TAILQ_INSERT_HEAD(&pool->waiting, job, link);
+        TAILQ_INSERT_HEAD(&pool->waiting[job->lane], job, link);
         count_waiting(pool, job, 1);
     }
 }
@@ -214,10 +290,10 @@ static void send_bound(struct nx_peer *peer) {
     }
 }
 
-static void run_all(struct nx_sandbox *pool) {
+static void run_line(struct nx_sandbox *pool, struct nx_job_queue *line) {
     struct nx_job *job;
     struct nx_peer *peer;
-    while ((job = TAILQ_FIRST(&pool->waiting)) != NULL && (peer = pick(pool, job)) != NULL) {
+    while ((job = TAILQ_FIRST(line)) != NULL && (peer = pick(pool, job)) != NULL) {
         nx_dispatch_unqueue(pool, job);
         if (job->redispatched > NX_MAX_REDISPATCH) {
             nx_client_fail(job, NX_RESULT_INTERNAL_ERROR,
@@ -231,11 +307,13 @@ static void run_all(struct nx_sandbox *pool) {
 void nx_dispatch(struct nx_sandbox *pool) {
     while (pool->dirty && !pool->stopping) {
         pool->dirty = false;
-        for (uint32_t i = 0; i < pool->config.workers; i++) {
+        for (uint32_t i = 0; i < pool->peer_count; i++) {
             send_bound(&pool->peers[i]);
         }
-        run_all(pool);
-        for (uint32_t i = 0; i < pool->config.workers; i++) {
+        for (int lane = 0; lane < NX_LANES; lane++) {
+            run_line(pool, &pool->waiting[lane]);
+        }
+        for (uint32_t i = 0; i < pool->peer_count; i++) {
             struct nx_peer *peer = &pool->peers[i];
             if (nx_peer_alive(peer) && peer->out.failed != 0) {
                 nx_peer_end(peer, NX_PEER_DIED); // a frame that must not be missing did not fit
@@ -284,7 +362,7 @@ static void give_up_waiting(struct nx_sandbox *pool) {
         now - pool->no_worker_since_ns < (uint64_t)NX_SANDBOX_START_TIMEOUT_MS * 1000000) {
         return;
     }
-    while ((job = TAILQ_FIRST(&pool->waiting)) != NULL) {
+    while ((job = nx_dispatch_first(pool)) != NULL) {
         nx_dispatch_unqueue(pool, job);
         nx_client_fail(job, NX_RESULT_INTERNAL_ERROR, "no sandbox process can be started");
     }
@@ -293,10 +371,10 @@ static void give_up_waiting(struct nx_sandbox *pool) {
 void nx_dispatch_tick(uv_timer_t *timer) {
     struct nx_sandbox *pool = timer->data;
     const uint64_t now = nx_clock_monotonic_ns();
-    bool busy = !TAILQ_EMPTY(&pool->waiting);
-    for (uint32_t i = 0; i < pool->config.workers && !pool->stopping; i++) {
+    bool busy = nx_dispatch_first(pool) != NULL;
+    for (uint32_t i = 0; i < pool->peer_count && !pool->stopping; i++) {
         watch(&pool->peers[i], now);
-        busy = busy || pool->peers[i].flying_count != 0 || !nx_peer_alive(&pool->peers[i]);
+        busy = busy || pool->peers[i].flying_count != 0 || nx_peer_wanted(&pool->peers[i]);
     }
     if (pool->stopping) {
         return;

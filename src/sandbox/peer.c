@@ -23,6 +23,10 @@ bool nx_peer_alive(const struct nx_peer *peer) {
     return peer->poll != NULL;
 }
 
+bool nx_peer_wanted(const struct nx_peer *peer) {
+    return !nx_peer_alive(peer) && (!peer->spare || peer->pool->spares_wanted);
+}
+
 static void on_poll_closed(uv_handle_t *handle) {
     struct nx_peer *peer = handle->data;
     free(handle);
@@ -103,6 +107,7 @@ static int on_slow(struct nx_peer *peer, struct nx_span payload) {
         return NX_E_PROTOCOL;
     }
     peer->slow = true;
+    nx_dispatch_want_spares(peer->pool);
     nx_dispatch_take_back(peer, false);
     const struct nx_frame_header go = {.version = NX_WIRE_VERSION, .type = NX_FRAME_GO};
     nx_buf_append(&peer->out, &go, sizeof(go));
@@ -205,7 +210,7 @@ static void count(struct nx_peer *peer, enum nx_peer_end why) {
     peer->restart_delay_ms = nx_pool_backoff(peer->restart_delay_ms, now - peer->started_ns);
     peer->restart_at_ns = now + (uint64_t)peer->restart_delay_ms * 1000000;
     pool->no_worker_since_ns = now;
-    for (uint32_t i = 0; i < pool->config.workers; i++) {
+    for (uint32_t i = 0; i < pool->peer_count; i++) {
         if (nx_peer_alive(&pool->peers[i])) {
             pool->no_worker_since_ns = 0;
         }

@@ -22,7 +22,11 @@ uint32_t nx_pool_backoff(uint32_t last_ms, uint64_t lifetime_ns) {
 
 static void init_peer(struct nx_sandbox *pool, uint32_t index) {
     struct nx_peer *peer = &pool->peers[index];
-    *peer = (struct nx_peer){.pool = pool, .index = index, .pidfd = -1, .channel = -1};
+    *peer = (struct nx_peer){.pool = pool,
+                             .index = index,
+                             .pidfd = -1,
+                             .channel = -1,
+                             .spare = index >= pool->config.workers};
     nx_buf_init(&peer->in, PEER_BUFFER_BYTES);
     nx_buf_init(&peer->out, PEER_BUFFER_BYTES);
     TAILQ_INIT(&peer->flying);
@@ -55,7 +59,8 @@ static void init_handles(struct nx_sandbox *pool) {
 static struct nx_sandbox *new_pool(uv_loop_t *loop, const struct nx_sandbox_config *config,
                                    struct nx_error *err) {
     struct nx_sandbox *pool = calloc(1, sizeof(*pool));
-    if (pool == NULL || (pool->peers = calloc(config->workers, sizeof(*pool->peers))) == NULL) {
+    if (pool == NULL || (pool->peers = calloc(config->workers + config->spare_workers,
+                                              sizeof(*pool->peers))) == NULL) {
         free(pool);
         nx_error_set(err, NX_E_NOMEM, "out of memory");
         return NULL;
@@ -64,8 +69,11 @@ static struct nx_sandbox *new_pool(uv_loop_t *loop, const struct nx_sandbox_conf
     pool->config = *config;
     pool->launcher = config->launcher;
     pool->zygote.channel = pool->zygote.pidfd = -1;
-    TAILQ_INIT(&pool->waiting);
-    for (uint32_t i = 0; i < config->workers; i++) {
+    for (int lane = 0; lane < NX_LANES; lane++) {
+        TAILQ_INIT(&pool->waiting[lane]);
+    }
+    pool->peer_count = config->workers + config->spare_workers;
+    for (uint32_t i = 0; i < pool->peer_count; i++) {
         init_peer(pool, i);
     }
     pool->owns_launcher = pool->launcher == NULL;
@@ -83,7 +91,8 @@ static void nothing(void *user) {
 
 int nx_sandbox_start(struct nx_sandbox **out, uv_loop_t *loop,
                      const struct nx_sandbox_config *config, struct nx_error *err) {
-    if (config->workers < 1 || config->workers > NX_MAX_WORKERS || config->max_instances < 1) {
+    if (config->workers < 1 || config->workers > NX_MAX_WORKERS ||
+        config->spare_workers > NX_MAX_WORKERS || config->max_instances < 1) {
         return nx_error_set(err, NX_E_INVALID, "1 to %d workers and at least one instance",
                             NX_MAX_WORKERS);
     }
@@ -117,7 +126,7 @@ void nx_pool_handle_closed(struct nx_sandbox *pool) {
     }
     void (*on_stopped)(void *user) = pool->on_stopped;
     void *user = pool->on_stopped_user;
-    for (uint32_t i = 0; i < pool->config.workers; i++) {
+    for (uint32_t i = 0; i < pool->peer_count; i++) {
         nx_buf_free(&pool->peers[i].in);
         nx_buf_free(&pool->peers[i].out);
     }
@@ -139,11 +148,11 @@ void nx_sandbox_stop(struct nx_sandbox *pool, void (*on_stopped)(void *user), vo
     pool->stopping = true;
     pool->on_stopped = on_stopped;
     pool->on_stopped_user = user;
-    for (uint32_t i = 0; i < pool->config.workers; i++) {
+    for (uint32_t i = 0; i < pool->peer_count; i++) {
         // Dead ones too: this may be a callback from a worker's end, with more of them to come.
         nx_peer_end(&pool->peers[i], NX_PEER_STOPPING);
     }
-    while ((job = TAILQ_FIRST(&pool->waiting)) != NULL) {
+    while ((job = nx_dispatch_first(pool)) != NULL) {
         nx_dispatch_unqueue(pool, job);
         nx_client_drop(job);
     }
@@ -169,7 +178,7 @@ void nx_sandbox_get_stats(const struct nx_sandbox *pool, struct nx_sandbox_stats
     };
     memcpy(out->resets, pool->resets, sizeof(out->resets));
     const size_t room = sizeof(out->worker_pids) / sizeof(out->worker_pids[0]);
-    for (uint32_t i = 0; i < pool->config.workers; i++) {
+    for (uint32_t i = 0; i < pool->peer_count; i++) {
         if (nx_peer_alive(&pool->peers[i])) {
             if (out->workers_alive < room) {
                 out->worker_pids[out->workers_alive] = pool->peers[i].pid;

@@ -30,7 +30,7 @@ struct nx_code {
     uint32_t refs;
     uint8_t id[NX_CODE_ID_BYTES];
     // Where each worker may hold it: a hint, checked against the worker's own table.
-    uint8_t slot_hint[NX_MAX_WORKERS];
+    uint8_t slot_hint[2 * NX_MAX_WORKERS];
     size_t len;
     uint8_t bytecode[];
 };
@@ -42,8 +42,10 @@ struct nx_job {
     enum nx_job_kind kind;
     char *frame; // owned; kept until the answer, because a worker may die before it starts
     size_t frame_len;
-    uint32_t id;         // of the frame; given when it is sent
-    uint32_t timeout_us; // the worker answers within this, or is killed
+    uint32_t id;          // of the frame; given when it is sent
+    uint32_t timeout_us;  // the worker answers within this, or is killed
+    uint32_t expected_us; // what it will probably take
+    enum nx_lane lane;
     uint32_t redispatched;
     bool suspect; // was in a worker that died: sent to an idle worker, and alone
 };
@@ -111,6 +113,9 @@ struct nx_peer {
     struct nx_job_queue flying;
     struct nx_job_queue bound; // wait for room in this worker: RESUMEs, and RUNs that follow
     uint32_t flying_count;
+    uint64_t ahead_us;      // what these are expected to take
+    uint32_t unsure;        // how many of them are not light
+    bool spare;             // for heavy executions first
     uint64_t head_since_ns; // when the first of `flying` could begin
     bool slow;              // its head is slow: gets no new work
     bool alone;             // its head is a suspect: likewise
@@ -154,7 +159,9 @@ struct nx_sandbox {
     bool owns_launcher;
     struct nx_zygote_link zygote;
     struct nx_peer *peers;
-    struct nx_job_queue waiting;
+    uint32_t peer_count; // workers, then spare ones
+    bool spares_wanted;  // they were needed: they are kept running
+    struct nx_job_queue waiting[NX_LANES];
     uint32_t waiting_compiles, waiting_runs;
     uint32_t executions; // waiting, flying and parked, cancelled ones still flying included
     uint32_t flying_executions, parked_executions;
@@ -197,6 +204,8 @@ void nx_zygote_stop(struct nx_sandbox *pool);
 // The worker's process exists: `channel` and `pidfd` become the peer's.
 int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd);
 bool nx_peer_alive(const struct nx_peer *peer);
+// Whether it has no process and should have one.
+bool nx_peer_wanted(const struct nx_peer *peer);
 // Writes what is waiting, as far as the socket takes it.
 void nx_peer_flush(struct nx_peer *peer);
 // Reads and handles what has arrived.
@@ -215,6 +224,8 @@ void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why);
 
 // Puts a new job in the pool's queue.
 void nx_dispatch_queue(struct nx_sandbox *pool, struct nx_job *job);
+// One of the workers is slow: the spare ones are needed.
+void nx_dispatch_want_spares(struct nx_sandbox *pool);
 // Sends jobs to workers that have room.
 void nx_dispatch(struct nx_sandbox *pool);
 // Something has to be done before the loop waits again.
@@ -224,6 +235,8 @@ struct nx_job *nx_dispatch_landed(struct nx_peer *peer);
 // The worker will not do its flying RUNs and COMPILEs: it dropped all but its head, or it `died`.
 // They wait again, first in line.
 void nx_dispatch_take_back(struct nx_peer *peer, bool died);
+// A waiting job, the first of its lane; NULL: none waits.
+struct nx_job *nx_dispatch_first(const struct nx_sandbox *pool);
 // Takes a waiting job out of the pool's queue.
 void nx_dispatch_unqueue(struct nx_sandbox *pool, struct nx_job *job);
 // Puts a job in its worker's own queue.

@@ -7,10 +7,11 @@
 // The reader never trusts a length: it fails for good at the first thing that does not fit.
 //
 // kernel → zygote   CONFIG   u32 memory_limit_bytes, u32 stack_limit_bytes, u32 spare_instances
-//                   SPAWN    (carries the worker's end of its socket pair as a descriptor)
+//                   SPAWN    id = 1 for a worker that stands back, else 0 (carries the worker's end
+//                   of its socket pair as a descriptor)
 // zygote → kernel   READY    bytes build_id
 //                   SPAWNED  u32 pid, u32 protections (lockdown.h) (carries a pidfd of the worker
-//                            as a descriptor)
+//                            as a descriptor); pid 0 and no descriptor: not this time
 //                   FAILED   bytes message (the zygote then exits)
 // kernel → worker   COMPILE  id = request; u8 expression, u32 line, u32 column, bytes source
 //                   LOAD     id = code slot (< NX_WIRE_CODE_SLOTS); bytes bytecode. Replaces what

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/sched.h"
 #include "guest_info.h"
 #include "sandbox/exec.h"
 #include "sandbox/lockdown.h"
@@ -25,6 +26,7 @@
 
 extern char **environ;
 
+static bool any_served;      // a worker has locked itself in
 static uint32_t protections; // that the zygote has and its workers inherit
 
 static int fail(const char *message) {
@@ -108,12 +110,15 @@ struct report {
 };
 
 // The child: becomes the worker on `channel`.
-static _Noreturn void become_worker(int channel, int report_to, pid_t zygote) {
+static _Noreturn void become_worker(int channel, int report_to, pid_t zygote, bool heavy) {
     struct report report = {.protections = protections};
     // A worker without its zygote has no one to reap it; the check after closes the race in which
     // the zygote died before the request took effect.
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != zygote) {
         _exit(1);
+    }
+    if (heavy) {
+        nx_sched_stand_back();
     }
     // The zygote's channel would let the worker ask for more workers: the worker's takes its place,
     // before any guest runs.
@@ -128,7 +133,7 @@ static _Noreturn void become_worker(int channel, int report_to, pid_t zygote) {
 }
 
 // Forks a worker and waits until it has locked itself in.
-static pid_t start_worker(int channel, struct report *report) {
+static pid_t start_worker(int channel, bool heavy, struct report *report) {
     int ends[2];
     const pid_t zygote = getpid();
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -137,39 +142,48 @@ static pid_t start_worker(int channel, struct report *report) {
     const pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        become_worker(channel, ends[1], zygote);
+        become_worker(channel, ends[1], zygote, heavy);
     }
     close(ends[1]);
-    if (pid > 0 && nx_fd_read_all(ends[0], report, sizeof(*report)) != 0) {
-        nx_error_set(&report->error, NX_E_IO, "the worker ended while it started");
-    }
+    const bool alive = pid > 0 && nx_fd_read_all(ends[0], report, sizeof(*report)) == 0;
     close(ends[0]);
-    return pid;
+    return alive ? pid : -1; // out of processes, or killed: neither is for ever
 }
 
-static int spawn(int channel) {
-    struct report report = {0};
-    const pid_t pid = start_worker(channel, &report);
-    close(channel);
-    if (pid < 0) {
-        return NX_E_IO;
-    }
-    if (report.error.code != 0) {
-        fail(report.error.message);
-        return NX_E_CLOSED;
-    }
-    NX_CLEANUP_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+// Tells the kernel of a worker; without a descriptor that there is none this time.
+static int announce_worker(pid_t pid, uint32_t in_force, int pidfd) {
     struct nx_buf out;
     nx_buf_init(&out, 4096);
     const size_t start = nx_wire_begin(&out, NX_FRAME_SPAWNED, 0);
-    nx_wire_put_u32(&out, (uint32_t)pid);
-    nx_wire_put_u32(&out, report.protections);
+    nx_wire_put_u32(&out, pidfd >= 0 ? (uint32_t)pid : 0);
+    nx_wire_put_u32(&out, in_force);
     int status = nx_wire_end(&out, start);
     if (status == 0) {
-        status = pidfd >= 0 ? nx_fd_send(NX_WIRE_ZYGOTE_FD, out.data, out.len, pidfd) : NX_E_IO;
+        status = pidfd >= 0 ? nx_fd_send(NX_WIRE_ZYGOTE_FD, out.data, out.len, pidfd)
+                            : nx_fd_write_all(NX_WIRE_ZYGOTE_FD, out.data, out.len);
     }
     nx_buf_free(&out);
     return status;
+}
+
+static int spawn(int channel, bool heavy) {
+    struct report report = {.protections = protections};
+    const pid_t pid = start_worker(channel, heavy, &report);
+    close(channel);
+    if (report.error.code != 0 && !any_served) {
+        fail(report.error.message);
+        return NX_E_CLOSED;
+    }
+    // What one worker could do, another fails to do for want of memory or the like: it never
+    // serves, but those that do need not end for it.
+    if (report.error.code != 0) {
+        fprintf(stderr, "nexus-sandbox: %s\n", report.error.message);
+        return announce_worker(0, protections, -1);
+    }
+    any_served = any_served || pid > 0;
+    // A worker that the kernel gets no hold on ends by itself: its channel closes.
+    NX_CLEANUP_FD int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    return announce_worker(pid, report.protections, pidfd);
 }
 
 static void reap(int signal_number) {
@@ -252,8 +266,9 @@ int main(void) {
         if (status <= 0) {
             return status == 0 ? 0 : 1; // the kernel is gone; the workers follow
         }
-        const int spawned =
-            header.type == NX_FRAME_SPAWN && channel >= 0 ? spawn(channel) : NX_E_PROTOCOL;
+        const int spawned = header.type == NX_FRAME_SPAWN && channel >= 0
+                                ? spawn(channel, header.id != 0)
+                                : NX_E_PROTOCOL;
         if (spawned != 0) {
             return spawned == NX_E_CLOSED ? 1 : fail("cannot start a worker");
         }

@@ -97,6 +97,13 @@ static void lose(struct nx_sandbox *pool) {
     nx_dispatch_later(pool);
 }
 
+// The worker could not be had this time.
+static void try_later(struct nx_peer *peer) {
+    peer->restart_delay_ms = nx_pool_backoff(peer->restart_delay_ms, 0);
+    peer->restart_at_ns = nx_clock_monotonic_ns() + (uint64_t)peer->restart_delay_ms * 1000000;
+    nx_dispatch_later(peer->pool);
+}
+
 // ---- frames from the zygote
 // --------------------------------------------------------------------------
 
@@ -119,11 +126,17 @@ static int on_spawned(struct nx_sandbox *pool, struct nx_span payload, int *pidf
     nx_wire_reader_init(&r, payload);
     const pid_t pid = (pid_t)nx_wire_get_u32(&r);
     pool->protections = nx_wire_get_u32(&r);
-    if (peer == NULL || !nx_wire_reader_done(&r) || *pidfd < 0) {
+    if (peer == NULL || !nx_wire_reader_done(&r) || (pid != 0) != (*pidfd >= 0)) {
         return nx_error_set(&pool->zygote.error, NX_E_PROTOCOL, "malformed SPAWNED frame");
     }
     pool->zygote.spawning = NULL;
     peer->starting = false;
+    if (pid == 0) {
+        nx_fd_close(&peer->channel);
+        try_later(peer);
+        nx_zygote_fill(pool);
+        return 0;
+    }
     const int channel = peer->channel;
     peer->channel = -1;
     const int status = nx_peer_attach(peer, channel, pid, *pidfd);
@@ -242,7 +255,7 @@ int nx_zygote_start(struct nx_sandbox *pool, struct nx_error *err) {
 }
 
 static bool any_alive(const struct nx_sandbox *pool) {
-    for (uint32_t i = 0; i < pool->config.workers; i++) {
+    for (uint32_t i = 0; i < pool->peer_count; i++) {
         if (nx_peer_alive(&pool->peers[i])) {
             return true;
         }
@@ -250,13 +263,16 @@ static bool any_alive(const struct nx_sandbox *pool) {
     return false;
 }
 
+enum { TRY_MS = 50 };
+
 int nx_zygote_wait(struct nx_sandbox *pool, uint64_t deadline_ns, struct nx_error *err) {
     while (!any_alive(pool)) {
         const uint64_t now = nx_clock_monotonic_ns();
         struct pollfd fd = {.fd = pool->zygote.channel, .events = POLLIN};
         const int left_ms = now < deadline_ns ? (int)((deadline_ns - now) / 1000000) + 1 : 0;
-        const int got = left_ms > 0 ? poll(&fd, 1, left_ms) : 0;
-        if (got < 0 && errno == EINTR) {
+        const int got = left_ms > 0 ? poll(&fd, 1, left_ms < TRY_MS ? left_ms : TRY_MS) : 0;
+        if ((got < 0 && errno == EINTR) || (got == 0 && left_ms > 0)) {
+            nx_zygote_fill(pool); // it may have failed to make a worker
             continue;
         }
         if (got <= 0) {
@@ -284,7 +300,8 @@ static int ask_for(struct nx_sandbox *pool, struct nx_peer *peer) {
     }
     NX_CLEANUP_FD int theirs = ends[1];
     peer->channel = ends[0];
-    const struct nx_frame_header header = {.version = NX_WIRE_VERSION, .type = NX_FRAME_SPAWN};
+    const struct nx_frame_header header = {
+        .version = NX_WIRE_VERSION, .type = NX_FRAME_SPAWN, .id = peer->spare};
     if (fcntl(peer->channel, F_SETFL, O_NONBLOCK) != 0 ||
         nx_fd_send(pool->zygote.channel, &header, sizeof(header), theirs) != 0) {
         nx_fd_close(&peer->channel);
@@ -309,12 +326,11 @@ void nx_zygote_fill(struct nx_sandbox *pool) {
         }
         return;
     }
-    for (uint32_t i = 0; i < pool->config.workers && link->ready && link->spawning == NULL; i++) {
+    for (uint32_t i = 0; i < pool->peer_count && link->ready && link->spawning == NULL; i++) {
         struct nx_peer *peer = &pool->peers[i];
-        if (!nx_peer_alive(peer) && !peer->starting && now >= peer->restart_at_ns &&
+        if (nx_peer_wanted(peer) && !peer->starting && now >= peer->restart_at_ns &&
             ask_for(pool, peer) != 0) {
-            peer->restart_delay_ms = nx_pool_backoff(peer->restart_delay_ms, 0);
-            peer->restart_at_ns = now + (uint64_t)peer->restart_delay_ms * 1000000;
+            try_later(peer);
         }
     }
 }

@@ -28,13 +28,15 @@ NAMES = ["none", "alloc", "call", "eintr", "short", "die", "hold"]
 FOR_EVER = 2**63
 
 # Every n-th of the places where something can fail; 1: all of them.
+MOST_PLACES = 25
 STRIDE = int(os.environ.get("NX_FAULT_STRIDE", "11"))
 
 
 def places(count, times=1):
     """Which of `count` places are tried; in the end one past them, where nothing is left to fail. Where
     several calls in a row fail, as many fewer."""
-    return [*range(1, count + 1, max(1, STRIDE if times == 1 else STRIDE * times)), count + 1]
+    step = 1 if STRIDE == 1 and times == 1 else max(STRIDE * times, count // MOST_PLACES)
+    return [*range(1, count + 1, step), count + 1]
 
 
 class Control:

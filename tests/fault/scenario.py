@@ -47,6 +47,18 @@ PANEL = """<NexusPanel id="%s">
         return 'rested';
       </Handler>
     </Tool>
+    <Tool name="rest">
+      <Arg name="id" type="string"/>
+      <Arg name="ms" type="number" required="false" default="20000"/>
+      <Capabilities>
+        <Capability type="state:read" scope="marks"/>
+        <Capability type="state:write" scope="marks"/>
+        <Capability type="ext" scope="time"/>
+      </Capabilities>
+      <Handler>$state.marks.push($args.id); await $ext.time.sleep($args.ms); return 'rested';</Handler>
+    </Tool>
+    <Tool name="fail"><Handler>throw new Error('on purpose');</Handler></Tool>
+    <Tool name="spin"><Handler>for (;;) {}</Handler></Tool>
     <Tool name="clear">
       <Capabilities><Capability type="state:write" scope="*"/></Capabilities>
       <Handler>$state.count = 0; $state.marks = [];</Handler>
@@ -155,13 +167,14 @@ class Client:
         reply = self.ask("GET", f"/panels/{self.panel}/state")
         return reply.json()["state"] if reply is not None and reply.status_code == 200 else None
 
-    def round(self, name):
+    def round(self, name, sockets=True):
         """Everything once, while something fails."""
         self.create()
         self.trigger("mark", f"a{name}")
         self.trigger("nap", f"nap{name}", 2)
         self.trigger("nap", f"napasync{name}", 2, Prefer="respond-async")
-        self.watch(f"w{name}")
+        if sockets:
+            self.watch(f"w{name}")
         self.ask("GET", "/health")
         self.ask("GET", "/metrics")
         self.ask("GET", "/panels")
@@ -176,7 +189,7 @@ class Client:
         assert wait_for(lambda: self.ask("GET", f"/panels/{self.panel}").json()["status"] == "active")
         # Workers may be on their way back.
         tries = iter(range(100))
-        assert wait_for(lambda: self.trigger("mark", f"s{name}.{next(tries)}")["status"] == "success")
+        assert wait_for(lambda: self.trigger("mark", f"s{name}.{next(tries)}").get("status") == "success")
         self.model.check(self.state())
 
     def start_over(self):

@@ -80,6 +80,16 @@ void pool_start_fake(enum fake_zygote behaviour, uint32_t workers, uint32_t max_
     start(&config);
 }
 
+void pool_start_lanes(uint32_t workers, uint32_t spares, uint32_t max_instances) {
+    const struct nx_sandbox_config config = {.executable = NX_TEST_FAKE_SANDBOX,
+                                             .workers = workers,
+                                             .spare_workers = spares,
+                                             .max_instances = max_instances,
+                                             .memory_limit_bytes = FAKE_MEMORY_BYTES(FAKE_GOOD),
+                                             .stack_limit_bytes = FAKE_STACK_BYTES};
+    start(&config);
+}
+
 void pool_start_real(uint32_t workers, uint32_t max_instances, uint32_t memory_limit_bytes) {
     const struct nx_sandbox_config config = {.executable = NX_TEST_REAL_SANDBOX,
                                              .workers = workers,
@@ -320,7 +330,9 @@ int run_try(struct run *run, struct nx_code *code, const struct run_options *opt
                                           nx_span_str(options->args ? options->args : "{}"),
                                       .scope_json = nx_span_str(options->scope),
                                       .state = options->state,
-                                      .state_count = options->state_count};
+                                      .state_count = options->state_count,
+                                      .expected_us = options->expected_us,
+                                      .lane = options->lane};
     if (memcmp(&request.limits, &unset, sizeof(unset)) == 0) {
         nx_exec_limits_default(&request.limits);
     }

@@ -34,6 +34,8 @@ extern struct nx_sandbox *test_pool;
 
 // Starts a pool of the fake sandbox, or of the real one, on test_loop; the test fails if it cannot.
 void pool_start_fake(enum fake_zygote behaviour, uint32_t workers, uint32_t max_instances);
+// The same with lanes: so many spare workers beside the others.
+void pool_start_lanes(uint32_t workers, uint32_t spares, uint32_t max_instances);
 void pool_start_real(uint32_t workers, uint32_t max_instances, uint32_t memory_limit_bytes);
 // As given, and the status as it comes.
 int pool_try_start(const char *executable, enum fake_zygote behaviour, struct nx_error *err);
@@ -73,6 +75,8 @@ struct run_options {
     const struct nx_state_entry *state;
     size_t state_count;
     struct nx_exec_limits limits; // all 0: the defaults
+    enum nx_lane lane;
+    uint32_t expected_us;
 };
 
 // Queues an execution. The status as it comes; on 0 the segments are reported to `run`.

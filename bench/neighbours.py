@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a panel's callers notice of a neighbour that takes what it can get: the latency of one
+connection's triggers beside it, against the latency without it, in turn."""
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+import hog
+from report import Figure, number
+from server import COUNTER, Server, load
+
+HERE = pathlib.Path(__file__).parent
+ROUNDS = 3
+SETTLE_S = 0.5
+
+
+def beside(server, kind):
+    """One measurement with the hog at work."""
+    process = subprocess.Popen([sys.executable, HERE / "hog.py", kind, server.address.hostname,
+                                str(server.address.port)], stdout=subprocess.PIPE, text=True)
+    try:
+        process.stdout.readline()
+        time.sleep(SETTLE_S)
+        return load(server, 1, 1, may_starve=True)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        for panel in range(hog.KINDS[kind][0]):
+            server.request("DELETE", f"/panels/hog{panel}")
+
+
+def measure_kind(program, kind):
+    alone, noisy = [], []
+    with Server(program) as server:
+        server.wait_until_healthy()
+        if server.request("POST", "/panels", {"id": "counter0", **COUNTER}) != 201:
+            sys.exit("bench: a panel could not be created")
+        load(server, 1, 1)
+        for _ in range(ROUNDS):
+            alone.append(load(server, 1, 1)[1:])
+            noisy.append(beside(server, kind)[1:])
+    return alone, noisy
+
+
+def measure(program):
+    found = []
+    for kind, (*_, about) in hog.KINDS.items():
+        print(f"   beside {kind}", file=sys.stderr, flush=True)
+        alone, noisy = measure_kind(program, kind)
+        for index, name in enumerate(("median", "99th percentile")):
+            one, other = [sample[index] for sample in alone], [sample[index] for sample in noisy]
+            ratio = statistics.median(other) / statistics.median(one)
+            found.append(Figure("one connection's triggers beside a hog", f"{kind} ({about}): {name}", "µs",
+                                other, goal=2 * statistics.median(one),
+                                note=f"alone {number(statistics.median(one))}, ratio {ratio:.2f}"))
+    return found

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests to the system's scheduler; see sched.h.
+#include "base/sched.h"
+
+#include <sched.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+
+// The first version of the structure of sched_setattr(2); C libraries lack it, or have a later one.
+struct attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+static void set(uint32_t policy, int32_t nice, uint64_t slice_ns) {
+    const struct attributes wanted = {
+        .size = sizeof(wanted), .policy = policy, .nice = nice, .runtime_ns = slice_ns};
+    (void)syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
+void nx_sched_answer_soon(void) {
+    // Whatever priority the operator gave this process stays.
+    set(SCHED_OTHER, getpriority(PRIO_PROCESS, 0), NX_SHORT_SLICE_NS);
+}
+
+void nx_sched_stand_back(void) {
+    const int nice = getpriority(PRIO_PROCESS, 0) + NX_HEAVY_NICE;
+    set(SCHED_BATCH, nice < 19 ? nice : 19, 0);
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What panels use of the processors: an account each that fills at a fixed rate (a token bucket),
+// and how long each handler's segments take, as far as one knows. Neither refuses anything: they
+// decide in which lane a segment runs, and how many go ahead together.
+#include "base/clock.h"
+#include "kernel/core.h"
+
+// An average that forgets: each segment counts for an eighth.
+enum { MEAN_SHIFT = 3 };
+
+static void settle(struct nx_share *share, uint64_t now_ns) {
+    const uint64_t earned_us = (now_ns - share->settled_ns) / 1000 * NX_PANEL_SHARE_PERCENT / 100;
+    share->owed_us -= earned_us < share->owed_us ? earned_us : share->owed_us;
+    share->settled_ns = now_ns;
+}
+
+void nx_share_charge(struct nx_panel *panel, struct nx_handler *handler, uint32_t run_us) {
+    struct nx_share *share = &panel->share;
+    const int64_t off = (int64_t)run_us - handler->mean_us;
+    handler->mean_us = (uint32_t)(handler->mean_us + (off >> MEAN_SHIFT));
+    handler->has_run = true;
+    settle(share, nx_clock_monotonic_ns());
+    share->owed_us += run_us;
+    if (share->owed_us > NX_PANEL_CREDIT_US + NX_PANEL_MAX_DEBT_US)
+        share->owed_us = NX_PANEL_CREDIT_US + NX_PANEL_MAX_DEBT_US;
+}
+
+static bool is_spent(struct nx_share *share) {
+    if (share->owed_us <= NX_PANEL_CREDIT_US)
+        return false;
+    settle(share, nx_clock_monotonic_ns());
+    return share->owed_us > NX_PANEL_CREDIT_US;
+}
+
+enum nx_lane nx_share_lane(struct nx_panel *panel, const struct nx_handler *handler) {
+    if (is_spent(&panel->share))
+        return NX_LANE_HEAVY;
+    bool quick = handler->has_run && handler->mean_us <= NX_SLOW_SEGMENT_US;
+    return quick ? NX_LANE_LIGHT : NX_LANE_UNSURE;
+}

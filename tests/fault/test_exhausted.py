@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory, descriptors, the disk behind the log, and time itself run out or jump. The server says so
+where it can, spins nowhere, and goes on when they are back."""
+import os
+import pathlib
+import socket
+import threading
+import time
+
+from control import ALLOC, FOR_EVER, KERNEL, wait_for
+from scenario import Client
+
+HOUR_MS = 3600 * 1000
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_no_memory_for_a_while(installation, serve):
+    server = serve()
+    client = Client(server)
+    client.settle("warm")
+    for number in range(3):
+        installation.control.arm(KERNEL, ALLOC, 1 + 20 * number, FOR_EVER)
+        client.round(number, sockets=False)  # there is none to accept one
+        installation.control.disarm()
+        server.check_alive()
+        client.settle(number)
+    client.close()
+    server.stop_cleanly()
+
+
+def test_no_descriptors(serve):
+    """More clients than descriptors: those past them are sent away or wait, the server does not spin, and
+    the others are served."""
+    server = serve(limits="ulimit -n 64")
+    client = Client(server)
+    client.settle("before")
+    others = []
+    for _ in range(200):
+        others.append(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+    client.settle("meanwhile")
+    before, began = cpu_seconds(server.process.pid), time.monotonic()
+    time.sleep(1)
+    used = cpu_seconds(server.process.pid) - before
+    assert used < 0.5 * (time.monotonic() - began), f"{used} s of processor time for nothing"
+    for one in others:
+        one.close()
+    assert wait_for(lambda: Client(server).trigger("mark", f"n{time.monotonic()}").get("status") == "success")
+    client.close()
+    server.stop_cleanly()
+
+
+def test_accepting_without_a_single_descriptor(installation, serve):
+    """The limit falls below what is open: every new client is sent away at once, by the spare one."""
+    server = serve()
+    client = Client(server)
+    client.settle("before")
+    highest = max(int(name) for name in os.listdir(f"/proc/{server.process.pid}/fd"))
+    limit(server.process.pid, highest + 1)
+    fill = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(40)]
+    ended = 0
+    for one in fill:
+        one.settimeout(5)
+        try:
+            one.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            ended += one.recv(100) == b""
+        except ConnectionError:
+            ended += 1
+    assert ended > 0, "there were descriptors for all"
+    before, began = cpu_seconds(server.process.pid), time.monotonic()
+    time.sleep(1)
+    assert cpu_seconds(server.process.pid) - before < 0.5 * (time.monotonic() - began)
+    for one in fill:
+        one.close()
+    limit(server.process.pid, 1024)
+    client.settle("after")
+    client.close()
+    server.stop_cleanly()
+
+
+def limit(pid, descriptors):
+    import resource
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors, hard))
+
+
+def test_too_few_descriptors_to_start(serve):
+    """It says so, whatever it lacks; the control starts."""
+    for descriptors in range(8, 40, 4):
+        server = serve(wait=False, limits=f"ulimit -n {descriptors}")
+        assert wait_for(lambda: server.logs("listening") or server.process.poll() is not None)
+        if server.process.poll() is not None:
+            server.wait()
+            server.ended_well((1,))
+            assert server.errors or server.lines, f"said nothing with {descriptors}"
+        else:
+            server.stop()
+    server = serve(limits="ulimit -n 64")
+    server.stop_cleanly()
+
+
+def test_the_log_goes_nowhere(serve, tmp_path):
+    """Standard output is a full disk: lines are lost, triggers are not."""
+    server = serve(env={"HTTP_PORT": str(free_port())}, wait=False, limits="exec > /dev/full")
+    server.url = f"http://127.0.0.1:{server_port[0]}"
+    client = Client(server)
+    assert wait_for(lambda: client.ask("GET", "/ready") is not None)
+    client.settle("full")
+    client.close()
+    assert server.stop() in (0, 1)
+
+
+server_port = [0]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        server_port[0] = one.getsockname()[1]
+    return server_port[0]
+
+
+def test_the_clock_steps(installation, serve):
+    """An hour ahead, and two back, while handlers sleep and compute."""
+    server = serve()
+    client = Client(server)
+    client.settle("before")
+    for step in (HOUR_MS, -HOUR_MS, 0):
+        results = []
+        sleeper = Client(server)
+        thread = threading.Thread(
+            target=lambda: results.append(sleeper.ask("POST", "/panels/p/trigger/rest", json={"id": f"napc{step}", "ms": 200})))
+        thread.start()
+        assert wait_for(lambda: f"napc{step}" in client.state()["marks"])
+        installation.control.set(clock_ms=step)
+        thread.join()
+        assert results[0].json()["status"] == "success", results[0].text
+        sleeper.close()
+        client.model.certain.append(f"napc{step}")
+        client.settle(step)
+        activity = client.ask("GET", "/panels/p").json()["lastActivity"]
+        shown = time.mktime(time.strptime(activity[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+        assert abs(shown - time.time() - step / 1000) < 60, activity
+    client.close()
+    server.stop_cleanly()

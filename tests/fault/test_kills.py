@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers, the zygote and the kernel are killed at every host call and every system call of a worker,
+while other panels' triggers are at work. What was acknowledged stays; nothing is applied twice; whoever
+was killed comes back, or takes the others with it."""
+import os
+import signal
+import threading
+
+import pytest
+
+from control import DIE, HOLD, WORKER, ZYGOTE, places, wait_for
+from scenario import Client
+
+
+
+class Load:
+    """Another panel that is busy meanwhile; its model holds as well."""
+
+    def __init__(self, server):
+        self.client = Client(server, "load")
+        assert self.client.create().status_code == 201
+        self.over, self.problems = threading.Event(), []
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        number = 0
+        try:
+            while not self.over.is_set():
+                number += 1
+                self.client.trigger("nap" if number % 8 == 0 else "mark", f"nap{number}" if number % 8 == 0
+                                    else f"m{number}", 2 if number % 8 == 0 else 1)
+                if number % 100 == 0:
+                    self.client.settle(f"l{number}")
+                    self.client.start_over()
+        except AssertionError as error:
+            self.problems.append(error)
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+        assert not self.problems, self.problems
+        self.client.settle("end")
+        self.client.close()
+
+
+def count_places(control, client, kind):
+    control.arm(WORKER, kind, 0)
+    client.round("count")
+    return control.disarm()
+
+
+def test_a_worker_dies_at_every_call(installation, serve):
+    control = installation.control
+    server = serve(env={"WORKERS": "2"})
+    client = Client(server)
+    client.settle("warm")
+    count = count_places(control, client, DIE)
+    assert count > 40
+    load = Load(server)
+    for at in places(count):
+        control.arm(WORKER, DIE, at)
+        try:
+            client.round(at)
+            control.disarm()
+            server.check_alive()
+            client.settle(at)
+        except AssertionError as error:
+            raise AssertionError(f"killed at {at} of {count} at {control.where}") from error
+        client.start_over()
+    load.stop()
+    server.stop_cleanly()
+
+
+def hold(control, client, at):
+    """A round during which a worker stops at the boundary. Returns the thread, and whether it did."""
+    control.arm(WORKER, HOLD, at)
+    thread = threading.Thread(target=client.round, args=(at,))
+    thread.start()
+    assert wait_for(lambda: control.held or not thread.is_alive())
+    return thread, bool(control.held)
+
+
+def test_the_zygote_dies_at_every_host_call(installation, serve):
+    control = installation.control
+    server = serve(env={"WORKERS": "2"})
+    client = Client(server)
+    client.settle("warm")
+    count = count_places(control, client, HOLD)
+    assert count > 20
+    for at in places(count, 2):
+        thread, held = hold(control, client, at)
+        before = zygote_of(server)
+        os.kill(before, signal.SIGKILL)
+        control.disarm()
+        thread.join()
+        assert held or at > count
+        server.check_alive()
+        client.settle(at)
+        assert zygote_of(server) != before
+        client.start_over()
+    server.stop_cleanly()
+
+
+def zygote_of(server):
+    """The child that has children, or will."""
+    return server.get("/health").json() and next(
+        pid for pid in server.zygote() if os.readlink(f"/proc/{pid}/exe").endswith("nexus-sandbox"))
+
+
+def test_the_kernel_dies_at_every_host_call(installation, serve):
+    """Its state is gone with it; nobody else may be left, not even a worker that hears nothing."""
+    control = installation.control
+    at, count = 1, None
+    for at in [1, 2, 3, 7, 12, 19]:
+        server = serve(env={"WORKERS": "2"})
+        client = Client(server)
+        thread, held = hold(control, client, at)
+        assert held
+        server.kill()
+        assert installation.wait_until_gone(), "processes outlive the kernel"
+        control.disarm()
+        thread.join()
+        client.close()
+
+
+def test_suspended_executions_die_with_their_worker(installation, serve):
+    """Each ends with an error that says what of it was committed; the panel goes on."""
+    server = serve()
+    client = Client(server)
+    assert client.create().status_code == 201
+    sleepers = []
+
+    def sleep(number):
+        sleepers.append(client_of[number].ask("POST", "/panels/p/trigger/rest", json={"id": f"napr{number}"}).json())
+    client_of = [Client(server) for _ in range(4)]
+    threads = [threading.Thread(target=sleep, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    assert wait_for(lambda: len(client.state()["marks"]) == 4)
+    for pid in server.workers():
+        os.kill(pid, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    for result in sleepers:
+        assert result["status"] == "error" and result["error"]["code"] == "INTERNAL_ERROR", result
+        assert [m["key"] for m in result["mutations"]] == ["marks"]
+    assert client.ask("GET", "/panels/p").json()["status"] == "active"
+    assert len(client.state()["marks"]) == 4
+    assert wait_for(lambda: client.trigger("mark", "after")["status"] == "success")
+    assert client.delete().status_code == 204
+    server.stop_cleanly()
+
+
+@pytest.mark.parametrize("role", [WORKER, ZYGOTE], ids=["worker", "zygote"])
+def test_nothing_is_left_of_many_deaths(installation, serve, role):
+    """No zombies, no descriptors."""
+    server = serve(env={"WORKERS": "2"})
+    client = Client(server)
+    client.settle("warm")
+    before = server.fd_count()
+    for number in range(10 if role == WORKER else 4):
+        victims = server.workers() if role == WORKER else [zygote_of(server)]
+        for pid in victims[:1]:
+            os.kill(pid, signal.SIGKILL)
+        client.settle(number)
+    server.wait_for_fds(before + 2 * 3)  # the spare workers may be there now
+    assert wait_for(lambda: all(state != "Z" for _, state in server.children()))
+    client.close()
+    server.stop_cleanly()

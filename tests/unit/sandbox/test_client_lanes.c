@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who gets a place where places are short: executions that hang, of each lane, and what still runs.
+#include "client_test.h"
+
+#include "base/limits.h"
+
+enum { WORKERS = 2, SPARES = 3, HOGS = 12 };
+
+static struct run hogs[HOGS];
+static size_t hog_count;
+
+static int setup_lanes(void **unused) {
+    (void)unused;
+    pool_start_lanes(WORKERS, SPARES, 64);
+    pool_settle(WORKERS);
+    hog_count = 0;
+    return 0;
+}
+
+static int setup_none(void **unused) {
+    (void)unused;
+    pool_start_lanes(WORKERS, 0, 64);
+    pool_settle(WORKERS);
+    hog_count = 0;
+    return 0;
+}
+
+static int teardown(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < hog_count; i++) {
+        run_free(&hogs[i]);
+    }
+    pool_stop();
+    return 0;
+}
+
+// Executions that say they are slow and never end; the watchdog would come after the test.
+static void start_hogs(enum nx_lane lane, size_t count) {
+    struct nx_buf *program = program_new();
+    program_order(program, FAKE_SLOW);
+    program_order(program, FAKE_HANG);
+    struct nx_code *code = code_of_program(program);
+    struct run_options options = {.lane = lane};
+    nx_exec_limits_default(&options.limits);
+    options.limits.timeout_ms = 2 * PATIENCE_MS;
+    for (size_t i = 0; i < count; i++) {
+        run_start(&hogs[hog_count++], code, &options);
+    }
+    nx_code_unref(code);
+}
+
+static struct nx_code *quick(void) {
+    return code_of_segment(&(struct forged){.json = "1"});
+}
+
+static void expect_quick(enum nx_lane lane) {
+    struct nx_code *code = quick();
+    struct run run;
+    run_start(&run, code, &(struct run_options){.lane = lane});
+    run_wait(&run, 1);
+    assert_string_equal(run_text(&run), "done 1");
+    run_free(&run);
+    nx_code_unref(code);
+}
+
+static bool all_alive(void *user) {
+    (void)user;
+    return pool_stats().workers_alive == WORKERS + SPARES;
+}
+
+// Runs the loop until the hogs have all the places they may have, as the loop's counts say.
+static bool as_many_run(void *user) {
+    return pool_stats().running == *(uint32_t *)user;
+}
+
+static void wait_for_running(uint32_t count) {
+    loop_until(as_many_run, &count);
+    loop_for(20); // and no more than that
+    assert_int_equal(pool_stats().running, count);
+}
+
+// Handlers that nobody knows yet, more of them than workers, all of which hang: those that are
+// known to be quick find a place.
+static void unsure_ones_leave_a_place(void **unused) {
+    (void)unused;
+    start_hogs(NX_LANE_UNSURE, HOGS);
+    expect_quick(NX_LANE_LIGHT);
+    loop_until(all_alive, NULL);
+    wait_for_running(WORKERS + SPARES - 1);
+    for (int i = 0; i < 20; i++) {
+        expect_quick(NX_LANE_LIGHT);
+    }
+}
+
+// Panels that had their share leave one more: for a handler that nobody knows yet.
+static void heavy_ones_leave_a_place_to_unsure_ones(void **unused) {
+    (void)unused;
+    start_hogs(NX_LANE_UNSURE, 1); // wakes the spare ones
+    loop_until(all_alive, NULL);
+    start_hogs(NX_LANE_HEAVY, HOGS - 1);
+    wait_for_running(1 + SPARES - 1);
+    expect_quick(NX_LANE_UNSURE);
+    expect_quick(NX_LANE_LIGHT);
+}
+
+// The spare workers are not there before somebody needs them, and nobody waits for them.
+static void spares_come_when_needed(void **unused) {
+    (void)unused;
+    expect_quick(NX_LANE_LIGHT);
+    expect_quick(NX_LANE_UNSURE);
+    expect_quick(NX_LANE_HEAVY);
+    loop_for(20);
+    assert_int_equal(pool_stats().workers_alive, WORKERS);
+    start_hogs(NX_LANE_LIGHT, 1);
+    loop_until(all_alive, NULL);
+    assert_int_equal(pool_stats().worker_restarts, 0);
+}
+
+// Those known to be quick that turn out not to be: the spare ones take over.
+static void spares_stand_in_for_slow_workers(void **unused) {
+    (void)unused;
+    start_hogs(NX_LANE_LIGHT, WORKERS);
+    expect_quick(NX_LANE_LIGHT);
+    start_hogs(NX_LANE_LIGHT, SPARES - 1);
+    wait_for_running(WORKERS + SPARES - 1);
+    expect_quick(NX_LANE_LIGHT);
+}
+
+// The control: without spare workers lanes mean nothing, and the hogs have it all.
+static void without_spares_there_are_no_lanes(void **unused) {
+    (void)unused;
+    start_hogs(NX_LANE_UNSURE, 1);
+    start_hogs(NX_LANE_HEAVY, 1);
+    wait_for_running(WORKERS);
+    struct nx_code *code = quick();
+    struct run run;
+    run_start(&run, code, NULL);
+    loop_for(50);
+    assert_int_equal(run.segments, 0);
+    run_free(&run);
+    nx_code_unref(code);
+}
+
+// A worker with long ones before it gets no more while another has short ones, however many.
+static void the_least_expected_work_decides(void **unused) {
+    (void)unused;
+    struct nx_buf *program = program_new();
+    program_order(program, FAKE_HANG);
+    struct nx_code *hangs = code_of_program(program), *code = quick();
+    struct run_options options = {.expected_us = 900};
+    nx_exec_limits_default(&options.limits);
+    options.limits.timeout_ms = 2 * PATIENCE_MS;
+    run_start(&hogs[hog_count++], hangs, &options);
+    struct run runs[8];
+    for (size_t i = 0; i < 8; i++) {
+        run_start(&runs[i], code, &(struct run_options){.expected_us = 100});
+    }
+    for (size_t i = 0; i < 8; i++) {
+        run_wait(&runs[i], 1);
+        assert_string_equal(run_text(&runs[i]), "done 1");
+        run_free(&runs[i]);
+    }
+    nx_code_unref(hangs);
+    nx_code_unref(code);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(unsure_ones_leave_a_place, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(heavy_ones_leave_a_place_to_unsure_ones, setup_lanes,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(spares_come_when_needed, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(spares_stand_in_for_slow_workers, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(without_spares_there_are_no_lanes, setup_none, teardown),
+        cmocka_unit_test_setup_teardown(the_least_expected_work_decides, setup_lanes, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
