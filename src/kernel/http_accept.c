@@ -17,33 +17,54 @@ static void on_refused(uv_handle_t *handle) {
 
 // The descriptor that is given up when there is no other. A copy of the listener's: it needs no
 // file, whatever this process may still open.
-static void keep_spare(struct nx_http *http, int listener) {
+static bool keep_spare(struct nx_http *http, int listener) {
     if (http->spare_fd < 0)
         http->spare_fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+    return http->spare_fd >= 0;
 }
 
-// Out of descriptors: the spare one makes room to accept those who wait, and close them.
+// Frees a descriptor where there is no spare one: of somebody who waits for nothing, if possible.
+static void drop_one(struct nx_http *http) {
+    struct nx_http_conn *conn, *last = NULL;
+    TAILQ_FOREACH(conn, &http->conns, link) {
+        if (conn->state == NX_CONN_CLOSED)
+            continue;
+        last = conn;
+        if (conn->state == NX_CONN_READING && conn->awaiting == NX_AWAIT_REQUEST)
+            break;
+    }
+    if (conn || last)
+        nx_http_conn_close(conn ? conn : last);
+}
+
+// Out of descriptors: the spare one makes room to accept those who wait, and close them. It is not
+// taken again here. libuv accepts on until it is told that nobody is left, which it is not as long
+// as there is no descriptor free.
 static void turn_away_all(struct nx_http *http, uv_stream_t *listener) {
     uv_os_fd_t fd;
     if (uv_fileno((uv_handle_t *)listener, &fd))
         return;
+    if (http->spare_fd < 0)
+        drop_one(http);
     nx_fd_close(&http->spare_fd);
     for (int i = 0; i < NX_HTTP_BACKLOG; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (client < 0)
-            break; // none is left; or somebody else was quicker to take the descriptor
+            return;
         nx_fd_close(&client);
     }
-    keep_spare(http, fd);
 }
 
 static void take(struct nx_http *http, uv_stream_t *listener, struct nx_http_conn *conn) {
+    uv_os_fd_t fd;
+    // It may have the last descriptor: that one has to be free, see above.
+    bool last = uv_fileno((uv_handle_t *)listener, &fd) == 0 && !keep_spare(http, fd);
     conn->http = http;
     conn->tcp.data = conn;
     uv_tcp_init(http->loop, &conn->tcp); // fails only with flags
     conn->ws_only = listener == (uv_stream_t *)&http->ws_listener;
     conn->metrics_only = listener == (uv_stream_t *)&http->metrics_listener;
-    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) || http->stopping) {
+    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) || http->stopping || last) {
         uv_close((uv_handle_t *)&conn->tcp, on_refused);
         return;
     }
@@ -64,9 +85,6 @@ void nx_http_on_connection(uv_stream_t *listener, int status) {
         turn_away_all(http, listener);
         return;
     }
-    uv_os_fd_t fd;
-    if (uv_fileno((uv_handle_t *)listener, &fd) == 0)
-        keep_spare(http, fd);
     struct nx_http_conn *conn = calloc(1, sizeof *conn);
     if (conn)
         take(http, listener, conn);

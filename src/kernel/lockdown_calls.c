@@ -86,7 +86,9 @@ static const struct nx_filter_rule serving[] = {
     WHEN(getsockopt, IS(1, IPPROTO_TCP)), WHEN(setsockopt, IS(1, IPPROTO_TCP)),
     // Of descriptors the flags. Not who is signalled about them (F_SETOWN): that reaches others.
     WHEN(fcntl, IS(1, F_GETFL)), WHEN(fcntl, IS(1, F_SETFL)), WHEN(fcntl, IS(1, F_GETFD)),
-    WHEN(fcntl, IS(1, F_SETFD)), WHEN(ioctl, IS(1, FIONBIO)),
+    WHEN(fcntl, IS(1, F_SETFD)),
+    // Copies of a listener's descriptor, to be given up when there is no other (http_accept.c).
+    WHEN(fcntl, IS(1, F_DUPFD_CLOEXEC)), WHEN(ioctl, IS(1, FIONBIO)),
     WHEN(ioctl, IS(1, TERMINAL_ATTRIBUTES)),
     // Files, to read: panels, the policy, /proc. Which ones is Landlock's to say.
     WHEN(openat, LACK(2, OPEN_CHANGES)), CALL(fstat), CALL(newfstatat), CALL(statx), CALL(lseek),

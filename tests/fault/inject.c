@@ -176,8 +176,16 @@ static int is_early(const void *at) {
     return (const char *)at >= early && (const char *)at < early + sizeof(early);
 }
 
-static int no_memory(void) {
-    if (!fault_now(FAULT_ALLOC)) {
+// libseccomp does not survive its own want of memory: it crashes, or never returns.
+static int of_libseccomp(const void *caller) {
+    Dl_info info;
+    return control->kind == FAULT_ALLOC && control->role == (uint32_t)role &&
+           role == FAULT_KERNEL && !inside && dladdr(caller, &info) != 0 &&
+           info.dli_fname != NULL && strstr(info.dli_fname, "libseccomp") != NULL;
+}
+
+static int no_memory(const void *caller) {
+    if (of_libseccomp(caller) || !fault_now(FAULT_ALLOC)) {
         return 0;
     }
     errno = ENOMEM;
@@ -194,7 +202,7 @@ EXPORT void *malloc(size_t bytes) {
     if (real_malloc == NULL) {
         return early_alloc(bytes);
     }
-    return no_memory() ? NULL : real_malloc(bytes);
+    return no_memory(__builtin_return_address(0)) ? NULL : real_malloc(bytes);
 }
 
 EXPORT void *calloc(size_t count, size_t bytes) {
@@ -204,7 +212,7 @@ EXPORT void *calloc(size_t count, size_t bytes) {
     if (real_calloc == NULL) {
         return early_alloc(count * bytes);
     }
-    return no_memory() ? NULL : real_calloc(count, bytes);
+    return no_memory(__builtin_return_address(0)) ? NULL : real_calloc(count, bytes);
 }
 
 EXPORT void *realloc(void *old, size_t bytes) {
@@ -215,7 +223,7 @@ EXPORT void *realloc(void *old, size_t bytes) {
         }
         return at;
     }
-    return no_memory() ? NULL : real_realloc(old, bytes);
+    return no_memory(__builtin_return_address(0)) ? NULL : real_realloc(old, bytes);
 }
 
 EXPORT void free(void *at) {
@@ -225,11 +233,12 @@ EXPORT void free(void *at) {
 }
 
 EXPORT int posix_memalign(void **out, size_t alignment, size_t bytes) {
-    return no_memory() ? ENOMEM : real_posix_memalign(out, alignment, bytes);
+    return no_memory(__builtin_return_address(0)) ? ENOMEM
+                                                  : real_posix_memalign(out, alignment, bytes);
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t bytes) {
-    return no_memory() ? NULL : real_aligned_alloc(alignment, bytes);
+    return no_memory(__builtin_return_address(0)) ? NULL : real_aligned_alloc(alignment, bytes);
 }
 
 // ---- System calls

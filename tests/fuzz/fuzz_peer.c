@@ -74,7 +74,9 @@ static void start_pool(void) {
     pool->config.memory_limit_bytes = GUEST_MEMORY_BYTES;
     pool->zygote.channel = pool->zygote.pidfd = -1;
     pool->zygote.restart_at_ns = UINT64_MAX;
-    TAILQ_INIT(&pool->waiting);
+    for (int lane = 0; lane < NX_LANES; lane++)
+        TAILQ_INIT(&pool->waiting[lane]);
+    pool->peer_count = WORKERS;
     pool->peers = calloc(WORKERS, sizeof *pool->peers);
     FUZZ_CHECK(pool->peers);
     uv_prepare_init(&loop, &pool->prepare);
@@ -122,7 +124,9 @@ static void check_pool(void) {
         }
     }
     struct nx_job *job;
-    TAILQ_FOREACH(job, &pool->waiting, link) waiting++;
+    for (int lane = 0; lane < NX_LANES; lane++)
+        TAILQ_FOREACH(job, &pool->waiting[lane], link)
+    waiting++;
     FUZZ_CHECK(waiting == pool->waiting_compiles + pool->waiting_runs);
     FUZZ_CHECK(flying == pool->flying_executions && parked == pool->parked_executions);
     for (unsigned i = 0; i < task_count; i++)
