@@ -158,9 +158,13 @@ class Server(blackbox.Server):
             family |= more
         return [(pid, states[pid]) for pid in family - {self.process.pid}]
 
-    def zygote(self):
+    def direct_children(self):
         found = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
+
+    def sandbox_zygote(self):
+        """The child that makes the workers."""
+        return next(pid for pid in self.direct_children() if os.readlink(f"/proc/{pid}/exe").endswith("nexus-sandbox"))
 
     def ended_well(self, allowed=(0,)):
         """It ended by itself, with one of the codes, and said nothing that only a sanitizer says."""

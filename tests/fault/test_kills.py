@@ -6,9 +6,7 @@ import os
 import signal
 import threading
 
-import pytest
-
-from control import DIE, HOLD, WORKER, ZYGOTE, places, wait_for
+from control import DIE, HOLD, WORKER, places, wait_for
 from scenario import Client
 
 
@@ -90,28 +88,21 @@ def test_the_zygote_dies_at_every_host_call(installation, serve):
     assert count > 20
     for at in places(count, 2):
         thread, held = hold(control, client, at)
-        before = zygote_of(server)
+        before = server.sandbox_zygote()
         os.kill(before, signal.SIGKILL)
         control.disarm()
         thread.join()
         assert held or at > count
         server.check_alive()
         client.settle(at)
-        assert zygote_of(server) != before
+        assert server.sandbox_zygote() != before
         client.start_over()
     server.stop_cleanly()
-
-
-def zygote_of(server):
-    """The child that has children, or will."""
-    return server.get("/health").json() and next(
-        pid for pid in server.zygote() if os.readlink(f"/proc/{pid}/exe").endswith("nexus-sandbox"))
 
 
 def test_the_kernel_dies_at_every_host_call(installation, serve):
     """Its state is gone with it; nobody else may be left, not even a worker that hears nothing."""
     control = installation.control
-    at, count = 1, None
     for at in [1, 2, 3, 7, 12, 19]:
         server = serve(env={"WORKERS": "2"})
         client = Client(server)
@@ -122,49 +113,3 @@ def test_the_kernel_dies_at_every_host_call(installation, serve):
         control.disarm()
         thread.join()
         client.close()
-
-
-def test_suspended_executions_die_with_their_worker(installation, serve):
-    """Each ends with an error that says what of it was committed; the panel goes on."""
-    server = serve()
-    client = Client(server)
-    assert client.create().status_code == 201
-    sleepers = []
-
-    def sleep(number):
-        sleepers.append(client_of[number].ask("POST", "/panels/p/trigger/rest", json={"id": f"napr{number}"}).json())
-    client_of = [Client(server) for _ in range(4)]
-    threads = [threading.Thread(target=sleep, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    assert wait_for(lambda: len(client.state()["marks"]) == 4)
-    for pid in server.workers():
-        os.kill(pid, signal.SIGKILL)
-    for thread in threads:
-        thread.join()
-    for result in sleepers:
-        assert result["status"] == "error" and result["error"]["code"] == "INTERNAL_ERROR", result
-        assert [m["key"] for m in result["mutations"]] == ["marks"]
-    assert client.ask("GET", "/panels/p").json()["status"] == "active"
-    assert len(client.state()["marks"]) == 4
-    assert wait_for(lambda: client.trigger("mark", "after")["status"] == "success")
-    assert client.delete().status_code == 204
-    server.stop_cleanly()
-
-
-@pytest.mark.parametrize("role", [WORKER, ZYGOTE], ids=["worker", "zygote"])
-def test_nothing_is_left_of_many_deaths(installation, serve, role):
-    """No zombies, no descriptors."""
-    server = serve(env={"WORKERS": "2"})
-    client = Client(server)
-    client.settle("warm")
-    before = server.fd_count()
-    for number in range(10 if role == WORKER else 4):
-        victims = server.workers() if role == WORKER else [zygote_of(server)]
-        for pid in victims[:1]:
-            os.kill(pid, signal.SIGKILL)
-        client.settle(number)
-    server.wait_for_fds(before + 2 * 3)  # the spare workers may be there now
-    assert wait_for(lambda: all(state != "Z" for _, state in server.children()))
-    client.close()
-    server.stop_cleanly()
