@@ -39,7 +39,6 @@ def main(wanted):
                 "js": lambda: js.measure(BUILD / "bench/bench_engine", GUEST / "qjs_native"),
                 "server": lambda: server.measure(BUILD / "bin/nexus"),
                 "load": lambda: load.measure(BUILD / "bin/nexus", BUILD / "bench/bench_load"),
-                "others": lambda: others.measure(BUILD / "bin/nexus", ROOT / "build/bench/others")}
                 "others": lambda: others.measure(BUILD / "bin/nexus", ROOT / "build/bench/others"),
                 "neighbours": lambda: neighbours.measure(BUILD / "bin/nexus")}
     unknown = [name for name in wanted if name not in sections]
