@@ -104,8 +104,7 @@ static int build_run(struct nx_execution *execution, const struct nx_exec_reques
     return finish_frame(&execution->job, &frame, err);
 }
 
-// ---- running
-// ---------------------------------------------------------------------------------------
+// ---- running ------------------------------------------------------------------------------------
 
 // It has ended: others may have its place, also in the callback that says so.
 static void give_place(struct nx_execution *execution) {
@@ -270,8 +269,7 @@ void nx_sandbox_cancel(struct nx_execution *execution) {
     free_execution(execution);
 }
 
-// ---- compiling
-// -------------------------------------------------------------------------------------
+// ---- compiling ----------------------------------------------------------------------------------
 
 int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struct nx_span source,
                        uint32_t line, uint32_t column, nx_compile_fn *fn, void *user,
@@ -340,8 +338,7 @@ static void end_compile(struct nx_compile_job *compile, const struct nx_compile_
     free(compile);
 }
 
-// ---- answers
-// ---------------------------------------------------------------------------------------
+// ---- answers ------------------------------------------------------------------------------------
 
 static void park(struct nx_execution *execution, struct nx_peer *peer) {
     execution->phase = NX_PHASE_PARKED;
