@@ -34,7 +34,6 @@ static _Noreturn void die(const char *what) {
 }
 
 // ---- frames: what the kernel would send, and what comes back
-// -----------------------------------------------------------
 
 // Hands over the one frame in `frame`; the answer, if any, is in `out`.
 static void deliver(const struct nx_buf *frame, struct nx_buf *out) {
@@ -162,7 +161,6 @@ static void expect(const struct nx_buf *answer, enum nx_wire_status status) {
 }
 
 // ---- handlers
-// ------------------------------------------------------------------------------------
 
 // One handler and the frames that load and run it.
 struct handler {
@@ -212,7 +210,6 @@ static void check_counter(void) {
 }
 
 // ---- what is timed
-// -------------------------------------------------------------------------------
 
 // One call each; `arg` is a handler.
 static void call_frame(int arg) {

@@ -58,7 +58,7 @@ static void die(const char *what, int rc) {
     exit(1);
 }
 
-// ---- Requests and answers -----------------------------------------------------------------------
+// ---- Requests and answers
 
 static bool is_paced(void) {
     return rate > 0;
@@ -173,7 +173,7 @@ static void on_fanned_out(void) {
         send_request(sender, uv_hrtime());
 }
 
-// ---- Connections --------------------------------------------------------------------------------
+// ---- Connections
 
 static void begin(void) {
     began_ns = uv_hrtime();
@@ -357,7 +357,7 @@ static void open_next(void) {
         die("connect", rc);
 }
 
-// ---- All ----------------------------------------------------------------------------------------
+// ---- All
 
 static int by_value(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;

@@ -4,7 +4,7 @@
 #ifndef NX_BASE_LIMITS_H
 #define NX_BASE_LIMITS_H
 
-// ---- JSON and capabilities -----------------------------------------------------------------
+// ---- JSON and capabilities
 // Deep enough for any real document, shallow enough that no later consumer recurses far.
 #define NX_JSON_MAX_DEPTH              256
 // A panel that needs more grants wants `*`; bounds the linear search of a set.
@@ -12,11 +12,11 @@
 // Keys up to 1 KiB keep their prefix; longer tokens are mistakes or attacks.
 #define NX_MAX_CAP_TOKEN_BYTES         1200
 
-// ---- Logs ------------------------------------------------------------------------------------
+// ---- Logs
 // Longest line common log shippers accept without splitting.
 #define NX_MAX_LOG_LINE_BYTES          16384
 
-// ---- Panels (NXML.md) ------------------------------------------------------------------------
+// ---- Panels (NXML.md)
 #define NX_MAX_PANEL_SOURCE_BYTES      (1024 * 1024)
 #define NX_MAX_NXML_DEPTH              64
 #define NX_MAX_NXML_ELEMENTS           10000
@@ -41,7 +41,7 @@
 // After this many diagnostics the rest is counted, not listed: enough for any author's screen.
 #define NX_MAX_DIAGNOSTICS             200
 
-// ---- Executions: defaults (API.md) and the most a setting may ask for --------------------------
+// ---- Executions: defaults (API.md) and the most a setting may ask for
 #define NX_DEFAULT_TIMEOUT_MS          5000
 #define NX_MAX_TIMEOUT_MS              600000
 #define NX_DEFAULT_SUSPEND_TIMEOUT_MS  30000
@@ -67,7 +67,7 @@
 // An error message or stack reported by a handler; longer ones are cut.
 #define NX_MAX_ERROR_TEXT_BYTES        8192
 
-// ---- Sandbox ----------------------------------------------------------------------------------
+// ---- Sandbox
 // A frame holds at most a panel's readable state, the arguments and a little more.
 #define NX_MAX_FRAME_BYTES             (32u * 1024 * 1024)
 #define NX_MAX_WORKERS                 256
@@ -159,7 +159,7 @@
 #define NX_RESTART_MIN_MS              50
 #define NX_RESTART_MAX_MS              5000
 
-// ---- Kernel: queues and panels -----------------------------------------------------------------
+// ---- Kernel: queues and panels
 #define NX_DEFAULT_MAX_PANELS          10000
 #define NX_MAX_PANELS                  1000000
 // Triggers waiting for their turn in one panel.
@@ -220,7 +220,7 @@
 // How long a stop waits for executions in flight unless told otherwise.
 #define NX_DEFAULT_DRAIN_MS            10000
 
-// ---- Kernel: tools that set themselves off ------------------------------------------------------
+// ---- Kernel: tools that set themselves off
 // Tools of one panel that interval, cron, event or state set off: more than anybody keeps in mind,
 // few enough to look through at each commit.
 #define NX_MAX_PANEL_STANDING          100
@@ -244,14 +244,14 @@
 // Runs that are skipped are reported once in so long for each tool and reason; all are counted.
 #define NX_SKIP_REPORT_MS              60000
 
-// ---- Extensions -------------------------------------------------------------------------------
+// ---- Extensions
 #define NX_MAX_EXTENSIONS              32
 // The time extension's longest sleep: past the suspension limit it could never be answered.
 #define NX_MAX_SLEEP_MS                NX_MAX_SUSPEND_TIMEOUT_MS
 // A file of canned answers is written by hand.
 #define NX_MAX_EXT_MOCK_BYTES          (4 * 1024 * 1024)
 
-// ---- The http extension -------------------------------------------------------------------------
+// ---- The http extension
 // Requests on the wire for one panel, and the most the setting may ask for: each holds a descriptor
 // and up to one response.
 #define NX_DEFAULT_HTTP_EXT_CONCURRENT 10
@@ -296,7 +296,7 @@
 #define NX_MAX_EGRESS_EXCEPTIONS       64
 #define NX_MAX_HTTP_USER_AGENT_BYTES   256
 
-// ---- HTTP ---------------------------------------------------------------------------------------
+// ---- HTTP
 // A request's line and headers together: what common proxies allow. Past it: 431, or 414.
 #define NX_MAX_HTTP_HEAD_BYTES         (16 * 1024)
 #define NX_MAX_HTTP_TARGET_BYTES       8192
@@ -334,7 +334,7 @@
 #define NX_HTTP_LINGER_TIMEOUT_MS      2000
 // How long unsent replies hold up the end of the server.
 #define NX_HTTP_FLUSH_TIMEOUT_MS       1000
-// ---- WebSocket ----------------------------------------------------------------------------------
+// ---- WebSocket
 // What waits for a client that is slow to take it: about a second of a busy panel.
 #define NX_MAX_WS_QUEUED_BYTES         (1024 * 1024)
 #define NX_MAX_WS_QUEUED_MESSAGES      1000
@@ -363,7 +363,7 @@
 #define NX_DEFAULT_PANEL_LIST          100
 #define NX_MAX_PANEL_LIST              1000
 
-// ---- Access -------------------------------------------------------------------------------------
+// ---- Access
 // A token: identity providers stay well below, and what proxies allow of one header is about this.
 #define NX_MAX_TOKEN_BYTES             8192
 #define NX_MAX_TOKEN_KID_BYTES         256
@@ -402,7 +402,7 @@
 // as long as it keeps its data.
 #define NX_MAX_METRICS_PANELS          1000
 
-// ---- Idempotency keys ---------------------------------------------------------------------------
+// ---- Idempotency keys
 // UUIDs and hashes fit well.
 #define NX_MAX_IDEMPOTENCY_KEY_BYTES   255
 // How long a result is given again: clients that retry do so within minutes.
@@ -412,7 +412,7 @@
 #define NX_MAX_IDEMPOTENT_BYTES        ((size_t)64 * 1024 * 1024)
 #define NX_MAX_IDEMPOTENT_RESULT_BYTES ((size_t)4 * 1024 * 1024)
 
-// ---- nexus health -------------------------------------------------------------------------------
+// ---- nexus health
 // A server on this machine that lives answers in milliseconds.
 #define NX_HEALTH_TIMEOUT_MS           3000
 

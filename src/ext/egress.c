@@ -77,7 +77,6 @@ static const char *endpoint_refusal(const struct nx_egress_endpoint *endpoint) {
 }
 
 // ---- Addresses
-// ---------------------------------------------------------------------------------------
 
 static bool from_sockaddr(const struct sockaddr *address, socklen_t len,
                           struct nx_egress_endpoint *out) {
@@ -137,7 +136,6 @@ const char *nx_egress_judge_text(const struct nx_egress_exceptions *exceptions, 
 }
 
 // ---- The list of exceptions
-// --------------------------------------------------------------------------
 
 static bool parse_port(const char *text, size_t len, uint16_t *port) {
     uint32_t value = 0;

@@ -82,7 +82,6 @@ int nx_ext_call(struct nx_ext_registry *registry, const struct nx_ext_request *r
 void nx_ext_cancel(struct nx_ext_op *op);
 
 // ---- Built in
-// ------------------------------------------------------------------------------------
 
 // `time`: sleep(ms) resolves to undefined after at most NX_MAX_SLEEP_MS; now() resolves to the
 // milliseconds since the Unix epoch. NX_E_NOMEM, or an error of nx_ext_register.

@@ -10,7 +10,6 @@
 #include "ext/http_call.h"
 
 // ---- The end of a call
-// -------------------------------------------------------------------------------
 
 static void on_call_closed(uv_handle_t *handle) {
     struct nx_ext_http_call *call = handle->data;
@@ -77,7 +76,6 @@ static void succeed(struct nx_ext_http_call *call, long status) {
 }
 
 // ---- From hop to hop
-// ---------------------------------------------------------------------------------
 
 // Why a hop came to nothing, unless a callback said so already.
 static void explain(struct nx_ext_http_call *call, CURLcode code) {
@@ -148,7 +146,6 @@ void nx_ext_http_start(struct nx_ext_http_call *call) {
 }
 
 // ---- Calls
-// -------------------------------------------------------------------------------------------
 
 static bool has_method(const void *self, struct nx_span method) {
     (void)self;
@@ -207,7 +204,6 @@ static int start_call(void *self, const struct nx_ext_request *request, nx_ext_d
 }
 
 // ---- Settings
-// ----------------------------------------------------------------------------------------
 
 void nx_ext_http_config_default(struct nx_ext_http_config *config) {
     *config = (struct nx_ext_http_config){
@@ -276,7 +272,6 @@ static int take_config(struct nx_ext_http *http, const struct nx_ext_http_config
 }
 
 // ---- The whole
-// ---------------------------------------------------------------------------------------
 
 static void free_http(struct nx_ext_http *http) {
     nx_domains_free(&http->domains);

@@ -40,7 +40,6 @@ bool nx_ext_http_has_method(struct nx_span method) {
 }
 
 // ---- Options
-// -----------------------------------------------------------------------------------------
 
 struct options {
     const struct method *method;
@@ -93,7 +92,6 @@ static int read_options(struct options *o, struct nx_span args) {
 }
 
 // ---- Reading
-// -----------------------------------------------------------------------------------------
 
 static int read_verb(struct nx_ext_http_request *r, const struct options *o) {
     r->method = o->method->verb;
@@ -205,7 +203,6 @@ void nx_ext_http_request_free(struct nx_ext_http_request *request) {
 }
 
 // ---- Redirects
-// ---------------------------------------------------------------------------------------
 
 bool nx_ext_http_is_redirect(long status) {
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;

@@ -40,7 +40,6 @@ int nx_ext_http_request_redirect(struct nx_ext_http_request *request, long statu
                                  struct nx_error *err);
 
 // ---- http_url.c
-// --------------------------------------------------------------------------------------
 
 // Parses `text` and checks all that can be known before an address is: scheme, credentials, host.
 // Errors: NX_E_INVALID, NX_E_DENIED (the host is not allowed), NX_E_LIMIT, NX_E_NOMEM.
@@ -55,7 +54,6 @@ bool nx_ext_http_url_same_origin(CURLU *a, CURLU *b);
 bool nx_ext_http_url_is_https(CURLU *url);
 
 // ---- http_headers.c
-// ----------------------------------------------------------------------------------
 
 // Whether `name` is a token, as header names are (RFC 9110, 5.1).
 bool nx_ext_http_is_header_name(struct nx_span name);

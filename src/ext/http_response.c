@@ -30,7 +30,6 @@ void nx_ext_http_response_reset(struct nx_ext_http_response *response) {
 }
 
 // ---- Receiving
-// ---------------------------------------------------------------------------------------
 
 static struct nx_span trim(struct nx_span s) {
     while (s.len && strchr(" \t\r\n", s.data[0]) && s.data[0]) {
@@ -140,7 +139,6 @@ const char *nx_ext_http_response_line(struct nx_ext_http_response *r, const char
 }
 
 // ---- Rendering
-// ---------------------------------------------------------------------------------------
 
 // The values of every header named as header `first` is: one string, or an array.
 static void render_values(const struct nx_ext_http_response *r, size_t first, struct nx_buf *out) {

@@ -9,7 +9,6 @@
 #include "ext/http_call.h"
 
 // ---- What libcurl asks
-// -------------------------------------------------------------------------------
 
 static int on_lookup(void *state, void *reserved, void *user) {
     struct nx_ext_http_call *call = user;
@@ -77,7 +76,6 @@ static size_t on_body(char *data, size_t size, size_t count, void *user) {
 }
 
 // ---- What libcurl is told
-// ----------------------------------------------------------------------------
 
 // Everything that could come from the environment, from files or from earlier calls is off.
 static CURLcode set_isolation(CURL *easy) {
@@ -211,7 +209,6 @@ static int make_headers(struct nx_ext_http_call *call, struct nx_error *err) {
 }
 
 // ---- A hop
-// -------------------------------------------------------------------------------------------
 
 static int set_up(struct nx_ext_http_call *call, struct nx_error *err) {
     CURL *easy = call->easy;

@@ -25,7 +25,6 @@ struct nx_ext_mock {
 };
 
 // ---- Reading JSON
-// ----------------------------------------------------------------------------------
 
 static enum nx_json_kind kind_of(struct nx_span value) {
     enum nx_json_kind kind = NX_JSON_NULL;
@@ -64,7 +63,6 @@ static void text_of(struct nx_span object, const char *name, struct nx_buf *out)
 }
 
 // ---- Loading
-// ---------------------------------------------------------------------------------------
 
 static bool answer_valid(struct nx_span answer) {
     struct nx_span value;
@@ -158,7 +156,6 @@ int nx_ext_mock(struct nx_ext_registry *registry, struct nx_span json, struct nx
 }
 
 // ---- Answering
-// -------------------------------------------------------------------------------------
 
 bool nx_ext_mock_exists(const struct nx_ext_mock *mock, struct nx_span extension) {
     for (size_t i = 0; i < mock->count; i++) {

@@ -42,7 +42,6 @@ int nx_natives_settle(JSContext *ctx, uint32_t call_id, bool ok, JSValue value);
 uint32_t nx_natives_outstanding(void);
 
 // ---- errors.c
-// ------------------------------------------------------------------------------------
 int nx_errors_init(JSContext *ctx);
 
 // Throws PermissionDenied for prefix+scope, e.g. "state:write:" + "secret".

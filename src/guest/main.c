@@ -246,7 +246,6 @@ uint32_t nx_resume(uint32_t call_id, uint32_t ok, const char *input, uint32_t le
 }
 
 // ---- compiling
-// -----------------------------------------------------------------------------------
 
 static const char async_head[] =
     "(async function handler($state,$args,$scope,$emit,$view,$ext,$log)"

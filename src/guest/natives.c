@@ -88,7 +88,6 @@ static JSValue native_denied(JSContext *ctx, JSValueConst this_val, int argc, JS
 }
 
 // ---- extension calls
-// -----------------------------------------------------------------------------
 
 struct call {
     uint32_t id;

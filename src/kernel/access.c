@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "base/limits.h"
 
-// ---- Keys ---------------------------------------------------------------------------------------
+// ---- Keys
 
 static int key_from_file(struct nx_auth_key **out, enum nx_auth_alg alg, const char *setting,
                          const char *path, struct nx_buf *problems) {
@@ -107,7 +107,7 @@ void nx_access_forget_secret(struct nx_config *config, char **environment) {
             OPENSSL_cleanse(*variable + sizeof name - 1, strlen(*variable + sizeof name - 1));
 }
 
-// ---- All of it ----------------------------------------------------------------------------------
+// ---- All of it
 
 int nx_access_open(struct nx_access *out, const struct nx_config *config, struct nx_buf *problems,
                    struct nx_buf *notes) {

@@ -28,7 +28,7 @@ bool nx_audit_pass(struct nx_audit_gate *gate, uint64_t now_ms, uint32_t most, u
     return true;
 }
 
-// ---- Lines --------------------------------------------------------------------------------------
+// ---- Lines
 
 enum {
     LINE_FIELDS = 10,
@@ -94,7 +94,7 @@ static void log_capability(struct nx_audit_gate *gate, uint32_t most, enum nx_lo
     nx_log(level, "audit", msg, l.fields);
 }
 
-// ---- What is observed ---------------------------------------------------------------------------
+// ---- What is observed
 
 static void on_denied(void *user, const struct nx_run_info *run, const struct nx_denial *denial) {
     struct nx_audit *a = user;

@@ -26,7 +26,7 @@ struct nx_auth {
     struct known known[NX_TOKEN_CACHE_ENTRIES]; // each digest has one place
 };
 
-// ---- Making -------------------------------------------------------------------------------------
+// ---- Making
 
 static bool copy_text(char **out, const char *text) {
     *out = text ? strdup(text) : NULL;
@@ -79,7 +79,7 @@ void nx_auth_free(struct nx_auth *auth) {
     free(auth);
 }
 
-// ---- Remembering --------------------------------------------------------------------------------
+// ---- Remembering
 
 static bool digest_of(struct nx_auth *auth, struct nx_span token,
                       unsigned char digest[DIGEST_BYTES]) {
@@ -110,7 +110,7 @@ static void remember(struct nx_auth *auth, const unsigned char digest[DIGEST_BYT
     memcpy(place->digest, digest, DIGEST_BYTES);
 }
 
-// ---- Verifying ----------------------------------------------------------------------------------
+// ---- Verifying
 
 static int check_header(const struct nx_auth *auth, const struct nx_jose *parts,
                         struct nx_buf *room, struct nx_error *err) {

@@ -10,7 +10,7 @@
 #include "base/limits.h"
 #include "kernel/auth_json.h"
 
-// ---- Permissions --------------------------------------------------------------------------------
+// ---- Permissions
 
 static const struct {
     const char *name;
@@ -36,7 +36,7 @@ const char *nx_permission_name(enum nx_permission permission) {
     return "";
 }
 
-// ---- Identities ---------------------------------------------------------------------------------
+// ---- Identities
 
 struct nx_identity *nx_identity_ref(struct nx_identity *identity) {
     identity->refs++;
@@ -51,7 +51,7 @@ void nx_identity_unref(struct nx_identity *identity) {
     free(identity);
 }
 
-// ---- Times --------------------------------------------------------------------------------------
+// ---- Times
 
 // 9999-12-31T23:59:59Z. Issuers that count in milliseconds would otherwise make tokens for fifty
 // thousand years.
@@ -91,7 +91,7 @@ static int check_times(const json_t *claims, int64_t now_s, int64_t *expires_at_
     return rc;
 }
 
-// ---- For whom, by whom --------------------------------------------------------------------------
+// ---- For whom, by whom
 
 static bool equals(const json_t *value, const char *text) {
     size_t len = strlen(text);
@@ -133,7 +133,7 @@ static int check_parties(const json_t *claims, const struct nx_claim_rules *rule
     return rc;
 }
 
-// ---- The bearer ---------------------------------------------------------------------------------
+// ---- The bearer
 
 static int read_subject(const json_t *claims, struct nx_identity *identity, struct nx_error *err) {
     const json_t *value = json_object_get(claims, "sub");

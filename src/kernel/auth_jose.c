@@ -11,7 +11,7 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-// ---- Encoding -----------------------------------------------------------------------------------
+// ---- Encoding
 
 // The six bits a character stands for, or -1.
 static int sextet(char c) {
@@ -56,7 +56,7 @@ int nx_jose_encode(struct nx_span data, struct nx_buf *out) {
     return out->failed;
 }
 
-// ---- Parts --------------------------------------------------------------------------------------
+// ---- Parts
 
 static bool take_part(struct nx_span *rest, struct nx_span *part) {
     const char *dot = rest->len ? memchr(rest->data, '.', rest->len) : NULL;
@@ -81,7 +81,7 @@ int nx_jose_split(struct nx_span token, struct nx_jose *out, struct nx_error *er
     return 0;
 }
 
-// ---- Header -------------------------------------------------------------------------------------
+// ---- Header
 
 // An identifier of a key, as issuers make them: nothing that could be taken for a path upwards, a
 // quote, or a command, even though nobody here looks anything up by it.

@@ -42,7 +42,7 @@ enum nx_auth_alg nx_auth_key_alg(const struct nx_auth_key *key) {
     return key->alg;
 }
 
-// ---- Secrets ------------------------------------------------------------------------------------
+// ---- Secrets
 
 // What people leave standing when they copy an example. Whoever knows the example knows the secret.
 static const char *const placeholders[] = {
@@ -116,7 +116,7 @@ int nx_auth_key_from_secret(struct nx_auth_key **out, struct nx_span secret, str
     return 0;
 }
 
-// ---- Public keys --------------------------------------------------------------------------------
+// ---- Public keys
 
 static bool key_fits(const EVP_PKEY *public_key, enum nx_auth_alg alg) {
     char group[32] = "";
@@ -184,7 +184,7 @@ void nx_auth_key_free(struct nx_auth_key *key) {
     free(key);
 }
 
-// ---- Signatures ---------------------------------------------------------------------------------
+// ---- Signatures
 
 int nx_auth_key_sign(const struct nx_auth_key *key, struct nx_span data,
                      unsigned char mac[NX_AUTH_MAC_BYTES]) {

@@ -169,7 +169,7 @@ bool nx_cache_lookup(struct nx_cache *cache, const uint8_t id[NX_CODE_ID_BYTES],
     return false;
 }
 
-// ---- Flights ------------------------------------------------------------------------------------
+// ---- Flights
 
 static void deliver(struct flight *flight, const struct nx_compiled *compiled) {
     struct nx_cache_wait *wait;

@@ -33,7 +33,7 @@ enum {
     SWEEP_SHARE = 8,
 };
 
-// ---- Names --------------------------------------------------------------------------------------
+// ---- Names
 
 static char *put_hex(char *to, const uint8_t *bytes, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -71,7 +71,7 @@ static size_t blocks_of(uintmax_t len) {
     return (size_t)(blocks ? blocks : 1) * NX_CACHE_BLOCK_BYTES;
 }
 
-// ---- Opening ------------------------------------------------------------------------------------
+// ---- Opening
 
 static const char *why_not_ours(const struct stat *st) {
     if (st->st_uid != geteuid())
@@ -133,7 +133,7 @@ void nx_cache_dir_close(struct nx_cache_dir *dir) {
     nx_fd_close(&dir->fd);
 }
 
-// ---- Reading ------------------------------------------------------------------------------------
+// ---- Reading
 
 // A file with our name that may be read: without waiting for it, and without following it.
 static int open_entry(const struct nx_cache_dir *dir, const uint8_t *id, size_t max_bytes,
@@ -180,7 +180,7 @@ int nx_cache_dir_read(const struct nx_cache_dir *dir, const uint8_t id[NX_CODE_I
     return 0;
 }
 
-// ---- Sweeping -----------------------------------------------------------------------------------
+// ---- Sweeping
 
 struct found {
     int64_t used_ns; // by the time of its last change, which reading sets too
@@ -276,7 +276,7 @@ int nx_cache_dir_sweep(struct nx_cache_dir *dir, size_t most_bytes, struct nx_er
     return rc;
 }
 
-// ---- Writing ------------------------------------------------------------------------------------
+// ---- Writing
 
 static int make_room(struct nx_cache_dir *dir, size_t bytes, struct nx_error *err) {
     if (bytes > dir->max_bytes)

@@ -58,7 +58,7 @@ struct nx_cache_disk {
 // The analyzer believes that what was taken out of a tail queue is still in it.
 // NOLINTBEGIN(clang-analyzer-unix.Malloc)
 
-// ---- News ---------------------------------------------------------------------------------------
+// ---- News
 
 static void tell(struct nx_cache_disk *d, enum nx_cache_news news, const char *detail) {
     if (d->config.on_news)
@@ -91,7 +91,7 @@ static bool left_alone(const struct nx_cache_disk *d) {
     return d->failed && uv_now(d->loop) < d->retry_at_ms;
 }
 
-// ---- Jobs ---------------------------------------------------------------------------------------
+// ---- Jobs
 
 static struct job *new_job(struct nx_cache_disk *d, const uint8_t *id) {
     struct job *job = calloc(1, sizeof *job);
@@ -115,7 +115,7 @@ static void free_job(struct job *job) {
 
 static void check_closed(struct nx_cache_disk *d);
 
-// ---- Reading ------------------------------------------------------------------------------------
+// ---- Reading
 
 static void answer(struct job *job, struct nx_span bytecode) {
     struct nx_cache_load *load = job->load;
@@ -254,7 +254,7 @@ static void tier_forget(void *user, struct nx_cache_load *load) {
     free_job(job);
 }
 
-// ---- Writing ------------------------------------------------------------------------------------
+// ---- Writing
 
 static void write_work(uv_work_t *work) {
     struct job *job = work->data;
@@ -353,7 +353,7 @@ static void tier_save(void *user, struct nx_code *code) {
         d->stats.writes[NX_CACHE_WRITE_SKIPPED]++;
 }
 
-// ---- Opening and closing ------------------------------------------------------------------------
+// ---- Opening and closing
 
 static void on_first(uv_timer_t *timer) {
     add_write(timer->data, NULL);
@@ -446,7 +446,7 @@ void nx_cache_disk_close(struct nx_cache_disk *disk, void (*on_closed)(void *use
     check_closed(disk);
 }
 
-// ---- Figures ------------------------------------------------------------------------------------
+// ---- Figures
 
 void nx_cache_disk_get_stats(const struct nx_cache_disk *disk, struct nx_cache_disk_stats *out) {
     *out = disk->stats;

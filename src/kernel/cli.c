@@ -14,7 +14,7 @@
 #include "kernel/lockdown.h"
 #include "sandbox/launcher.h"
 
-// ---- Input --------------------------------------------------------------------------------------
+// ---- Input
 
 static int read_stdin(size_t max_bytes, struct nx_buf *out, struct nx_error *err) {
     enum { CHUNK = 65536 };
@@ -45,7 +45,7 @@ const char *nx_cli_file_name(const char *path) {
     return strcmp(path, "-") == 0 ? "<stdin>" : path;
 }
 
-// ---- Output -------------------------------------------------------------------------------------
+// ---- Output
 
 void nx_cli_put(FILE *to, struct nx_span text) {
     for (size_t i = 0; i < text.len;) {
@@ -92,7 +92,7 @@ void nx_cli_print_findings(FILE *to, const char *file, const struct nx_diagnosti
         fprintf(to, "%s: and %zu more\n", file, found->dropped);
 }
 
-// ---- Runtime ------------------------------------------------------------------------------------
+// ---- Runtime
 
 int nx_cli_start(struct nx_cli_runtime *cli, const struct nx_runtime_config *config,
                  struct nx_error *err) {

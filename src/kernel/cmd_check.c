@@ -20,7 +20,7 @@ struct check {
     bool fault;   // the sandbox could not do its part
 };
 
-// ---- Arguments ----------------------------------------------------------------------------------
+// ---- Arguments
 
 static void print_usage(FILE *to) {
     fputs(
@@ -67,7 +67,7 @@ static int parse_arguments(struct check *c, int argc, char **argv) {
     return NX_EXIT_USAGE;
 }
 
-// ---- Suggestions --------------------------------------------------------------------------------
+// ---- Suggestions
 
 static const char *const type_names[NX_CAP_KINDS] = {
     [NX_CAP_STATE_READ] = "state:read",
@@ -214,7 +214,7 @@ static void suggest(struct check *c, const struct nx_panel_def *def) {
     suggest_for(c, def, "unmount", def->unmount);
 }
 
-// ---- Results ------------------------------------------------------------------------------------
+// ---- Results
 
 static void append_findings(struct nx_buf *out, const struct nx_diagnostics *found) {
     nx_json_append_key(out, "diagnostics");
@@ -276,7 +276,7 @@ static void on_checked(void *user, const struct nx_panel_def *def,
         fprintf(stderr, "nexus check: %s: %s\n", nx_cli_file_name(c->file), fault);
 }
 
-// ---- The whole ----------------------------------------------------------------------------------
+// ---- The whole
 
 // A file that cannot be read, or checked: said, and the next one follows.
 static void report_unchecked(struct check *c, const struct nx_error *err) {

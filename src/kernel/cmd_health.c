@@ -48,7 +48,7 @@ static int parse_arguments(int argc, char **argv, const char **url) {
     return NX_EXIT_USAGE;
 }
 
-// ---- Which server -------------------------------------------------------------------------------
+// ---- Which server
 
 // A server that listens on every address is asked on loopback.
 static const char *reachable(const char *host) {
@@ -95,7 +95,7 @@ static int make_url(const char *given, struct nx_buf *url) {
     return url->failed;
 }
 
-// ---- Asking -------------------------------------------------------------------------------------
+// ---- Asking
 
 // The status says it all.
 static size_t discard(char *data, size_t size, size_t count, void *user) {

@@ -29,7 +29,7 @@ struct run {
     int exit_code;
 };
 
-// ---- Arguments ----------------------------------------------------------------------------------
+// ---- Arguments
 
 static void print_usage(FILE *to) {
     fputs(
@@ -158,7 +158,7 @@ static int parse_arguments(struct run *r, int argc, char **argv) {
     return -1;
 }
 
-// ---- Input --------------------------------------------------------------------------------------
+// ---- Input
 
 // Reads a JSON object given on the command line as `option`, or from standard input.
 static int read_object(const char *option, const char *text, struct nx_buf *out) {
@@ -193,7 +193,7 @@ static int read_inputs(struct run *r) {
     return code;
 }
 
-// ---- The execution ------------------------------------------------------------------------------
+// ---- The execution
 
 static void finish(struct run *r, int exit_code) {
     r->exit_code = exit_code;
@@ -281,7 +281,7 @@ static void on_created(void *user, struct nx_panel *panel, const struct nx_resul
         finish(r, NX_EXIT_USAGE);
 }
 
-// ---- The whole ----------------------------------------------------------------------------------
+// ---- The whole
 
 static int fault(const char *message) {
     usage_error("%s", message);

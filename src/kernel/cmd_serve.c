@@ -49,7 +49,6 @@ struct serve {
 };
 
 // ---- Settings
-// ------------------------------------------------------------------------------------
 
 static void print_usage(FILE *to) {
     fputs("usage: nexus serve [--panels DIR]\n"
@@ -157,7 +156,6 @@ static void runtime_config(const struct nx_config *from, struct nx_runtime_confi
 }
 
 // ---- What is logged
-// ------------------------------------------------------------------------------
 
 // That a chain of tools was cut is the audit's business: somebody's tools set each other off.
 static void on_skipped(void *user, struct nx_panel *panel, const struct nx_skip *skip) {
@@ -185,7 +183,6 @@ static void on_cache_news(void *user, enum nx_cache_news news, const char *detai
 }
 
 // ---- Stopping
-// ------------------------------------------------------------------------------------
 
 static void on_disk_closed(void *user) {
     struct serve *s = user;
@@ -243,7 +240,6 @@ static void fault(struct serve *s, const struct nx_error *err) {
 }
 
 // ---- Starting
-// ------------------------------------------------------------------------------------
 
 static void warn_of_few_descriptors(const struct serve *s) {
     uint32_t most = nx_http_max_clients(s->http);
@@ -368,7 +364,6 @@ static int open_disk(struct serve *s, struct nx_error *err) {
 }
 
 // ---- The lockdown
-// --------------------------------------------------------------------------------
 
 static void log_protections(uint32_t in_force) {
     bool landlock = in_force & NX_PROTECT_LANDLOCK;

@@ -45,7 +45,7 @@ static int usage_error(const char *what, const char *value) {
     return NX_EXIT_USAGE;
 }
 
-// ---- Arguments ----------------------------------------------------------------------------------
+// ---- Arguments
 
 // "90", "90s", "15m", "1h", "7d". False: anything else, or more than NX_MAX_TOKEN_TTL_S.
 static bool parse_ttl(const char *text, int64_t *ttl_s) {
@@ -132,7 +132,7 @@ static int parse_arguments(int argc, char **argv, struct request *request) {
     return code;
 }
 
-// ---- Settings -----------------------------------------------------------------------------------
+// ---- Settings
 
 static void print_problems(const struct nx_buf *problems) {
     for (const char *line = problems->data; line && *line;) {
@@ -162,7 +162,7 @@ static int load(struct nx_config *config, struct nx_auth_key **key) {
     return rc ? NX_EXIT_USAGE : -1;
 }
 
-// ---- The token ----------------------------------------------------------------------------------
+// ---- The token
 
 static bool put(json_t *claims, const char *name, json_t *value) {
     return json_object_set_new(claims, name, value) == 0;

@@ -123,7 +123,6 @@ static const struct nx_config defaults = {
 };
 
 // ---- Values
-// --------------------------------------------------------------------------------------
 
 // Decimal digits up to `max`; *rest is what follows them. False: no digit, or too large.
 static bool parse_digits(const char *text, uint64_t max, uint64_t *value, const char **rest) {
@@ -255,7 +254,6 @@ static void read_setting(const struct setting *s, const char *text, struct nx_co
 }
 
 // ---- The environment
-// -----------------------------------------------------------------------------
 
 static const struct setting *find_setting(const char *name, size_t len) {
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
@@ -279,7 +277,6 @@ static void read_variable(const char *variable, struct nx_config *config, struct
 }
 
 // ---- Rules
-// ---------------------------------------------------------------------------------------
 
 bool nx_config_is_loopback(const char *host) {
     struct in_addr v4;

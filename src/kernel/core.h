@@ -43,7 +43,6 @@
 #include "store/store.h"
 
 // ---- Work put off to the loop's next turn
-// ----------------------------------------------------------
 
 // Part of the object that has something to do later; zero it before first use.
 struct nx_later {
@@ -58,7 +57,6 @@ void nx_later_add(struct nx_runtime *rt, struct nx_later *later);
 void nx_later_forget(struct nx_runtime *rt, struct nx_later *later);
 
 // ---- Panels
-// ------------------------------------------------------------------------------------------
 
 // One piece of handler code of a panel, ready to run.
 struct nx_handler {
@@ -135,7 +133,6 @@ struct nx_panel {
 TAILQ_HEAD(nx_panel_list, nx_panel);
 
 // ---- Triggers
-// ----------------------------------------------------------------------------------------
 
 enum nx_trigger_phase {
     NX_TRIGGER_WAITING,
@@ -193,7 +190,6 @@ struct nx_creation; // create.c
 TAILQ_HEAD(nx_creation_list, nx_creation);
 
 // ---- The runtime
-// -------------------------------------------------------------------------------------
 
 struct nx_runtime {
     uv_loop_t *loop;

@@ -38,7 +38,6 @@ static void free_creation(struct nx_creation *c) {
 }
 
 // ---- Failing
-// -----------------------------------------------------------------------------------------
 
 static void tell_failure(struct nx_creation *c) {
     struct nx_runtime *rt = c->rt;
@@ -77,7 +76,6 @@ static const char *code_for(int rc) {
 }
 
 // ---- Mounting
-// ----------------------------------------------------------------------------------------
 
 static void succeed(struct nx_creation *c, const struct nx_result *mount) {
     struct nx_runtime *rt = c->rt;
@@ -132,7 +130,6 @@ static void on_compiled(void *user, const char *fault) {
 }
 
 // ---- Preparing
-// ---------------------------------------------------------------------------------------
 
 // `panel-` and 96 random bits: never the same twice, and nobody can guess another's.
 static int generate_id(char out[32], struct nx_error *err) {

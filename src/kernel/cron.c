@@ -17,7 +17,6 @@ static const int64_t FIRST_MS = -62135596800000; // 0001-01-01
 static const int64_t LAST_MS = 253402300799999;  // 9999-12-31
 
 // ---- Reading
-// -------------------------------------------------------------------------------------
 
 // The part of `text` before `ch`, which is taken off it along with `ch`.
 static struct nx_span take(struct nx_span *text, char ch) {
@@ -92,7 +91,6 @@ int nx_cron_parse(struct nx_cron *out, struct nx_span text) {
 }
 
 // ---- The next time
-// -------------------------------------------------------------------------------
 
 struct date {
     int year;

@@ -29,7 +29,7 @@ static const unsigned required[NX_ROUTE_COUNT][NX_HTTP_METHOD_COUNT] = {
     [NX_ROUTE_READY] = {[NX_HTTP_GET] = ANYBODY, [NX_HTTP_HEAD] = ANYBODY},
 };
 
-// ---- Refusing -----------------------------------------------------------------------------------
+// ---- Refusing
 
 static void refuse(struct nx_http_conn *conn, int status, const char *reason) {
     uint32_t dropped = 0;
@@ -70,7 +70,7 @@ void nx_http_audit_allowed(struct nx_http_conn *conn, const char *msg, struct nx
                          NX_LOG_STR(ids.trace_key, ids.trace)));
 }
 
-// ---- Judging ------------------------------------------------------------------------------------
+// ---- Judging
 
 bool nx_http_may(const struct nx_http_conn *conn, enum nx_permission permission) {
     return !conn->http->config.auth ||

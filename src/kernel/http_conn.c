@@ -14,7 +14,7 @@
 // A buffer larger than this is given back when it is empty.
 enum { KEEP_IN_BYTES = 4096 };
 
-// ---- Memory -------------------------------------------------------------------------------------
+// ---- Memory
 
 bool nx_http_conn_account(struct nx_http_conn *conn) {
     struct nx_http *http = conn->http;
@@ -43,7 +43,7 @@ static void forget_request(struct nx_http_conn *conn) {
     }
 }
 
-// ---- Ending -------------------------------------------------------------------------------------
+// ---- Ending
 
 static void on_closed(uv_handle_t *handle) {
     struct nx_http_conn *conn = handle->data;
@@ -105,7 +105,7 @@ void nx_http_conn_linger(struct nx_http_conn *conn) {
     resume_reading(conn);
 }
 
-// ---- From bytes to requests ---------------------------------------------------------------------
+// ---- From bytes to requests
 
 // Starts the time limit of what is awaited, unless it runs already.
 static void await(struct nx_http_conn *conn, enum nx_http_awaiting what) {
@@ -321,7 +321,7 @@ static void process_received(struct nx_http_conn *conn) {
         nx_http_conn_close(conn);
 }
 
-// ---- Reading ------------------------------------------------------------------------------------
+// ---- Reading
 
 static void keep_received(struct nx_http_conn *conn, struct nx_span data) {
     if (data.len == 0 || conn->state == NX_CONN_LINGERING || conn->state == NX_CONN_CLOSED)
@@ -383,7 +383,7 @@ void nx_http_conn_read_on(struct nx_http_conn *conn) {
         nx_http_conn_close(conn);
 }
 
-// ---- Between requests ---------------------------------------------------------------------------
+// ---- Between requests
 
 static void resume_reading(struct nx_http_conn *conn) {
     if (!conn->paused)

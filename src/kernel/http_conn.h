@@ -164,7 +164,7 @@ struct nx_http_request {
     struct nx_span body;
 };
 
-// ---- http_conn.c --------------------------------------------------------------------------------
+// ---- http_conn.c
 
 // Takes a connection whose `tcp` was just accepted and which is on http->conns.
 void nx_http_conn_start(struct nx_http_conn *conn);
@@ -185,19 +185,19 @@ void nx_http_conn_replied(struct nx_http_conn *conn);
 // Goes on with requests that were already read.
 void nx_http_conn_resume(struct nx_http_conn *conn);
 
-// ---- http_accept.c ------------------------------------------------------------------------------
+// ---- http_accept.c
 
 // For uv_listen.
 void nx_http_on_connection(uv_stream_t *listener, int status);
 // Takes what there was no memory for. From time to time.
 void nx_http_accept_again(struct nx_http *http);
 
-// ---- http_server.c ------------------------------------------------------------------------------
+// ---- http_server.c
 
 // Something of the server was closed: ends the stop when it was the last.
 void nx_http_check_stopped(struct nx_http *http);
 
-// ---- http_reply.c -------------------------------------------------------------------------------
+// ---- http_reply.c
 
 // Beside the status, what differs between replies. Zero-initialise; all may be NULL or 0.
 struct nx_http_reply {
@@ -241,7 +241,7 @@ void nx_http_fail_end(struct nx_http_conn *conn, const struct nx_http_reply *rep
 void nx_http_fail_error(struct nx_http_conn *conn, const struct nx_error *err,
                         const char *not_found_code);
 
-// ---- http_dispatch.c ----------------------------------------------------------------------------
+// ---- http_dispatch.c
 
 // Whether the request whose head is complete may go on to its body. False: it was answered.
 bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
@@ -256,7 +256,7 @@ void nx_http_audit_allowed(struct nx_http_conn *conn, const char *msg, struct nx
 // Hands a whole request to its handler.
 void nx_http_dispatch(const struct nx_http_request *request);
 
-// ---- Handlers -----------------------------------------------------------------------------------
+// ---- Handlers
 
 typedef void nx_http_handler_fn(const struct nx_http_request *request);
 nx_http_handler_fn nx_http_create_panel, nx_http_list_panels, nx_http_get_panel,

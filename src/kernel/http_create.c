@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "kernel/http_conn.h"
 
-// ---- Failures -----------------------------------------------------------------------------------
+// ---- Failures
 
 // `,"details":{"line","column","diagnostics":[…]}`: the first error's place, and every finding.
 static void put_details(struct nx_buf *out, const struct nx_diagnostics *found) {
@@ -71,7 +71,7 @@ static void send_failure(struct nx_http_conn *conn, const struct nx_panel_failur
     nx_http_fail_end(conn, &reply);
 }
 
-// ---- Success ------------------------------------------------------------------------------------
+// ---- Success
 
 static void send_created(struct nx_http_conn *conn, const struct nx_panel *panel,
                          const struct nx_result *mount) {
@@ -107,7 +107,7 @@ static void on_created(void *user, struct nx_panel *panel, const struct nx_resul
         send_created(conn, panel, mount);
 }
 
-// ---- Requests -----------------------------------------------------------------------------------
+// ---- Requests
 
 static char first_byte(struct nx_span body) {
     for (size_t i = 0; i < body.len; i++)

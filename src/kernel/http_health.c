@@ -12,7 +12,7 @@
 
 enum { PROCESSES_MAX_AGE_MS = 1000, MAX_PROC_BYTES = 16384 };
 
-// ---- Figures from /proc -------------------------------------------------------------------------
+// ---- Figures from /proc
 
 static bool read_proc(pid_t pid, const char *name, struct nx_buf *out) {
     char path[64];
@@ -72,7 +72,7 @@ static const struct nx_http_processes *processes(struct nx_http *http,
     return p;
 }
 
-// ---- Health -------------------------------------------------------------------------------------
+// ---- Health
 
 static const char *seccomp_name(int mode) {
     static const char *const names[] = {"off", "strict", "filter"};

@@ -39,7 +39,7 @@ struct nx_http_conn *nx_http_wait_end(struct nx_http_wait *wait) {
     return conn;
 }
 
-// ---- Panels as JSON -----------------------------------------------------------------------------
+// ---- Panels as JSON
 
 static void put_text(struct nx_buf *out, const char *key, const char *text) {
     if (!text)
@@ -156,7 +156,7 @@ static void put_computed(struct nx_buf *out, const struct nx_panel_def *def) {
     nx_buf_append_char(out, ']');
 }
 
-// ---- Listing and reading ------------------------------------------------------------------------
+// ---- Listing and reading
 
 static bool parse_limit(struct nx_span text, size_t *limit) {
     size_t value = 0;
@@ -276,7 +276,7 @@ void nx_http_get_state(const struct nx_http_request *request) {
     nx_http_send(request->conn, &reply);
 }
 
-// ---- Deleting -----------------------------------------------------------------------------------
+// ---- Deleting
 
 static void on_deleted(void *user) {
     struct nx_http_conn *conn = nx_http_wait_end(user);

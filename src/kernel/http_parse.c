@@ -262,7 +262,7 @@ enum nx_http_parsed nx_http_parse_head(struct nx_span data, struct nx_http_head 
     return refuse(head, 431, "the request's headers are too large");
 }
 
-// ---- Chunked bodies -----------------------------------------------------------------------------
+// ---- Chunked bodies
 
 enum chunk_state {
     CHUNK_SIZE,    // hexadecimal digits

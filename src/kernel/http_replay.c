@@ -60,7 +60,7 @@ struct nx_replays {
     size_t bytes;               // of results
 };
 
-// ---- The store ----------------------------------------------------------------------------------
+// ---- The store
 
 static struct panel_keys *keys_of(struct nx_replays *all, const struct nx_panel *panel) {
     struct panel_keys *owner;
@@ -180,7 +180,7 @@ void nx_replays_free(struct nx_replays *all) {
     free(all);
 }
 
-// ---- Waiting and answering ----------------------------------------------------------------------
+// ---- Waiting and answering
 
 void nx_replay_forget(struct nx_http_conn *conn) {
     if (conn->replay)
@@ -256,7 +256,7 @@ static void on_result(void *user, struct nx_trigger *trigger, const struct nx_re
         drop(TAILQ_FIRST(&all->done));
 }
 
-// ---- Requests -----------------------------------------------------------------------------------
+// ---- Requests
 
 static bool key_valid(struct nx_span key) {
     for (size_t i = 0; i < key.len; i++)

@@ -50,7 +50,7 @@ static const char *reason_of(int status) {
     return "";
 }
 
-// ---- Heads --------------------------------------------------------------------------------------
+// ---- Heads
 
 // Where a head is written. Every part has a cap that leaves room; what would not fit is dropped,
 // and the head then refused.
@@ -164,7 +164,7 @@ static void make_head(const struct nx_http_conn *conn, const struct nx_http_repl
     PUT(head, "\r\n");
 }
 
-// ---- Writing ------------------------------------------------------------------------------------
+// ---- Writing
 
 static void on_written(uv_write_t *write, int status) {
     struct nx_http_conn *conn = write->data;
@@ -212,7 +212,7 @@ static void write_out(struct nx_http_conn *conn, char *data, size_t len) {
         write_later(conn, data + done, len - done);
 }
 
-// ---- Replies ------------------------------------------------------------------------------------
+// ---- Replies
 
 struct nx_buf *nx_http_body(struct nx_http *http) {
     struct nx_buf *out = &http->out;
@@ -286,7 +286,7 @@ void nx_http_send(struct nx_http_conn *conn, const struct nx_http_reply *reply) 
     write_out(conn, start, head.len + (conn->is_head ? 0 : body));
 }
 
-// ---- Errors -------------------------------------------------------------------------------------
+// ---- Errors
 
 struct nx_buf *nx_http_fail_begin(struct nx_http_conn *conn, const char *code,
                                   const char *message) {

@@ -17,7 +17,7 @@
 
 enum { SWEEP_MS = 1000 };
 
-// ---- Time ---------------------------------------------------------------------------------------
+// ---- Time
 
 static void refresh_date(struct nx_http *http) {
     time_t now = time(NULL);
@@ -43,7 +43,7 @@ static void on_sweep(uv_timer_t *timer) {
     }
 }
 
-// ---- Starting -----------------------------------------------------------------------------------
+// ---- Starting
 
 // As many connections as descriptors: the soft limit is raised to the hard one first.
 static uint32_t affordable_clients(uint32_t wanted) {
@@ -241,7 +241,7 @@ uint32_t nx_http_max_clients(const struct nx_http *http) {
     return http->config.max_clients;
 }
 
-// ---- Stopping -----------------------------------------------------------------------------------
+// ---- Stopping
 
 void nx_http_drain(struct nx_http *http) {
     http->draining = true;

@@ -51,7 +51,7 @@ static int add(struct lexer *lx, enum nx_js_kind kind, struct nx_span text, size
     return 0;
 }
 
-// ---- Brackets -----------------------------------------------------------------------------------
+// ---- Brackets
 
 // A template's "(" is told from a written one by its text, which is the back-tick.
 static const char template_mark[] = "`";
@@ -81,7 +81,7 @@ static int close_bracket(struct lexer *lx, const char *opening, struct nx_span t
     return 0;
 }
 
-// ---- Literals and comments ----------------------------------------------------------------------
+// ---- Literals and comments
 
 static int read_string(struct lexer *lx) {
     size_t start = lx->at;
@@ -155,7 +155,7 @@ static void skip_to(struct lexer *lx, const char *end) {
     lx->at = found ? (size_t)(found - lx->s) + strlen(end) : lx->len;
 }
 
-// ---- Words, numbers, operators ------------------------------------------------------------------
+// ---- Words, numbers, operators
 
 static bool in_list(struct nx_span text, const char *const *list) {
     for (; *list; list++)

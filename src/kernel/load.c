@@ -27,7 +27,6 @@ struct nx_load {
 };
 
 // ---- Ending
-// --------------------------------------------------------------------------------------
 
 static void free_files(struct dirent **files, size_t count) {
     for (size_t i = 0; i < count; i++)
@@ -69,7 +68,6 @@ void nx_load_cancel(struct nx_load *load) {
 }
 
 // ---- One file
-// ------------------------------------------------------------------------------------
 
 static const char *file_name(const struct nx_load *load) {
     return load->files[load->next - 1]->d_name;
@@ -169,7 +167,6 @@ static void go_on(struct nx_load *load) {
 }
 
 // ---- All of them
-// ---------------------------------------------------------------------------------
 
 static void on_late(uv_timer_t *timer) {
     report(timer->data);

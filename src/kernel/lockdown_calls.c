@@ -31,7 +31,6 @@
 #define COUNT(rules) (sizeof(rules) / sizeof((rules)[0]))
 
 // ---- Never
-// ---------------------------------------------------------------------------------------
 
 static const struct nx_filter_rule kills[] = {
     // Programs and processes. Threads are made by clone, with CLONE_THREAD.
@@ -61,7 +60,6 @@ static const struct nx_filter_rule absent[] = {
     CALL(clone3)};
 
 // ---- What serving takes
-// --------------------------------------------------------------------------
 
 enum {
     // What pthread_create asks for, in glibc and musl: a thread of this process and nothing else.
@@ -133,7 +131,6 @@ static const struct nx_filter_rule cache[] = {
     CALL(statfs),    CALL(fstatfs),    CALL(eventfd2)};
 
 // ---- The filters
-// ---------------------------------------------------------------------------------
 
 // Sanitizers' run-time libraries make calls of their own, tracing among them.
 int nx_lockdown_never(struct nx_error *err) {

@@ -31,7 +31,7 @@ struct nx_metrics {
     const struct nx_cache_disk *disk; // NULL: no cache on disk
 };
 
-// ---- Counting -----------------------------------------------------------------------------------
+// ---- Counting
 
 static void on_finished(void *user, const struct nx_run_info *run, const struct nx_result *result) {
     struct nx_metrics *m = user;
@@ -133,7 +133,7 @@ void nx_metrics_free(struct nx_metrics *m) {
     free(m);
 }
 
-// ---- Text ---------------------------------------------------------------------------------------
+// ---- Text
 
 // A sample with one label.
 static void put(struct nx_buf *out, const char *name, const char *label, const char *value,

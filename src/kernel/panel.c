@@ -16,7 +16,6 @@ static struct nx_siphash_key hash_key;
 #include "kernel/core.h"
 
 // ---- Making and freeing
-// ------------------------------------------------------------------------------
 
 // `{"panelId":"…","tool":"…"`: what $scope says of every run of this handler.
 static int make_scope_head(const struct nx_panel *panel, struct nx_handler *handler) {
@@ -176,7 +175,6 @@ void nx_panel_free(struct nx_panel *panel) {
 }
 
 // ---- Deleting
-// ----------------------------------------------------------------------------------------
 
 void nx_panel_fail_triggers(struct nx_panel *panel) {
     struct nx_trigger *t;
@@ -231,7 +229,6 @@ int nx_runtime_delete_panel(struct nx_panel *panel, const char *reason, void (*f
 }
 
 // ---- Looking
-// -----------------------------------------------------------------------------------------
 
 struct nx_panel *nx_runtime_find_panel(struct nx_runtime *rt, struct nx_span id) {
     struct nx_panel *panel = find_any(rt, id);

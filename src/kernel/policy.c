@@ -47,7 +47,7 @@ const struct nx_cap_set *nx_policy_ceiling(const struct nx_policy *policy, struc
     return rule ? &rule->grants : &nothing;
 }
 
-// ---- Reading ------------------------------------------------------------------------------------
+// ---- Reading
 
 struct reader {
     struct nx_policy *policy;

@@ -27,7 +27,6 @@ struct nx_event_name {
 };
 
 // ---- Listening
-// ------------------------------------------------------------------------------------
 
 static struct nx_event_name *find_name(const struct nx_standings *all, struct nx_span name) {
     struct nx_event_name *found = NULL;
@@ -102,7 +101,6 @@ void nx_reactions_stop(struct nx_standing *s) {
 }
 
 // ---- From the loop
-// ----------------------------------------------------------------------------------
 
 // Points at the first listener to try for the first event.
 static void begin_event(struct nx_standings *all) {
@@ -193,7 +191,6 @@ void nx_reactions_halt(struct nx_runtime *rt) {
 }
 
 // ---- Around the commit
-// ------------------------------------------------------------------------------
 
 // Setting a key to the value it has changes nothing: handlers that come to rest stay at rest.
 static bool changes(const struct nx_panel *panel, const struct nx_mutation *m) {

@@ -27,7 +27,6 @@ void nx_runtime_config_default(struct nx_runtime_config *config) {
 }
 
 // ---- Starting
-// ----------------------------------------------------------------------------------------
 
 static void on_compiled(void *user, const struct nx_compiled *compiled) {
     struct nx_runtime *rt = user;
@@ -97,7 +96,6 @@ int nx_runtime_start(struct nx_runtime **out, uv_loop_t *loop,
 }
 
 // ---- Stopping
-// ----------------------------------------------------------------------------------------
 
 static void on_handle_closed(uv_handle_t *handle) {
     struct nx_runtime *rt = handle->data;
@@ -182,7 +180,6 @@ struct nx_ext_registry *nx_runtime_extensions(struct nx_runtime *rt) {
 }
 
 // ---- Observers and figures
-// ---------------------------------------------------------------------------
 
 int nx_runtime_observe(struct nx_runtime *rt, const struct nx_observer *observer) {
     if (rt->observer_count == NX_MAX_OBSERVERS)

@@ -14,13 +14,11 @@
 //   2. A segment's mutations, events, view commands all take effect, or none; committed segments
 //      stay whatever happens later. Nothing runs twice.
 //   3. A call that returns an error never calls its callback. A callback is never called from
-//   inside
-//      the call that registered it.
+//      inside the call that registered it.
 //   4. A trigger's callback is called zero or more times with SUSPENDED, then exactly once with
 //      SUCCESS or ERROR (unless the trigger was detached, or the call itself failed).
 //   5. Observers see commits, events and view commands in commit order, after the commit, and
-//   before
-//      the trigger's own callback for that segment.
+//      before the trigger's own callback for that segment.
 //
 // Single-threaded: everything is called from the thread of the loop.
 #ifndef NX_KERNEL_RUNTIME_H
@@ -47,7 +45,6 @@ struct nx_policy;
 struct nx_cache_tier;
 
 // ---- Life cycle
-// ----------------------------------------------------------------------------------
 
 struct nx_runtime_config {
     struct nx_sandbox_config sandbox;
@@ -90,7 +87,6 @@ bool nx_runtime_stopping(const struct nx_runtime *rt);
 struct nx_ext_registry *nx_runtime_extensions(struct nx_runtime *rt);
 
 // ---- Creating panels
-// -------------------------------------------------------------------------------
 
 struct nx_panel_request {
     struct nx_span id;     // empty: the id in the source, else a generated one
@@ -144,7 +140,6 @@ int nx_runtime_delete_panel(struct nx_panel *panel, const char *reason, void (*f
                             void *user, struct nx_error *err);
 
 // ---- Looking at panels
-// -----------------------------------------------------------------------------
 
 // The panel, or NULL. The pointer holds until on_panel_closed; keep the id across waits, or watch.
 struct nx_panel *nx_runtime_find_panel(struct nx_runtime *rt, struct nx_span id);
@@ -175,7 +170,6 @@ void *nx_panel_user_data(const struct nx_panel *panel);
 void nx_panel_set_user_data(struct nx_panel *panel, void *data);
 
 // ---- Triggers
-// --------------------------------------------------------------------------------------
 
 struct nx_trigger_request {
     struct nx_span tool;
@@ -213,7 +207,6 @@ struct nx_panel *nx_trigger_panel(const struct nx_trigger *trigger);
 const struct nx_tool_def *nx_trigger_tool(const struct nx_trigger *trigger);
 
 // ---- Observers
-// -------------------------------------------------------------------------------------
 
 // One execution's run, for those who watch everything: its panel, the name of its handler (tool
 // name, "mount" or "unmount"), what its request said of itself (each may be empty), and what set it
@@ -272,7 +265,6 @@ struct nx_observer {
 int nx_runtime_observe(struct nx_runtime *rt, const struct nx_observer *observer);
 
 // ---- Figures
-// ---------------------------------------------------------------------------------------
 
 struct nx_runtime_stats {
     struct nx_sandbox_stats sandbox;

@@ -20,7 +20,6 @@ struct nx_schedule {
 };
 
 // ---- The system's clocks
-// -------------------------------------------------------------------------
 
 static int64_t system_monotonic_ms(void *user) {
     (void)user;
@@ -36,7 +35,6 @@ const struct nx_schedule_clock nx_schedule_system_clock = {system_monotonic_ms, 
                                                            NULL};
 
 // ---- Heaps
-// ---------------------------------------------------------------------------------------
 
 static void put(struct heap *heap, size_t place, struct nx_tick *tick) {
     heap->items[place] = tick;
@@ -85,7 +83,6 @@ static struct nx_tick *first(const struct heap *heap) {
 }
 
 // ---- Adding and removing
-// -------------------------------------------------------------------------
 
 int nx_schedule_new(struct nx_schedule **out, const struct nx_schedule_clock *clock) {
     struct nx_schedule *s = calloc(1, sizeof *s);
@@ -133,7 +130,6 @@ void nx_schedule_remove(struct nx_schedule *s, struct nx_tick *tick) {
 }
 
 // ---- Time goes by
-// --------------------------------------------------------------------------------
 
 // The wall clock; if it was set back, all of cron follows it.
 static int64_t wall_now(struct nx_schedule *s) {

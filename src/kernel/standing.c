@@ -19,7 +19,6 @@ const char *nx_skip_reason_name(enum nx_skip_reason reason) {
 }
 
 // ---- The runtime's part
-// ---------------------------------------------------------------------------
 
 int nx_standings_new(struct nx_runtime *rt) {
     rt->standings = calloc(1, sizeof *rt->standings);
@@ -56,7 +55,6 @@ void nx_standings_close(struct nx_runtime *rt, uv_close_cb on_closed) {
 }
 
 // ---- A panel's part
-// -------------------------------------------------------------------------------
 
 static int start(struct nx_standing *s) {
     switch (s->def->kind) {
@@ -110,7 +108,6 @@ void nx_standing_free(struct nx_panel *panel) {
 }
 
 // ---- Causes
-// ---------------------------------------------------------------------------------------
 
 static size_t bytes_of(const struct nx_cause *cause) {
     return sizeof *cause + cause->json_len + cause->name_len;
@@ -146,7 +143,6 @@ void nx_cause_unref(struct nx_runtime *rt, struct nx_cause *cause) {
 }
 
 // ---- Runs
-// -----------------------------------------------------------------------------------------
 
 void nx_standing_skip(struct nx_standing *s, enum nx_skip_reason reason, uint64_t count) {
     struct nx_panel *panel = s->panel;

@@ -65,7 +65,6 @@ struct nx_standing {
 TAILQ_HEAD(nx_standing_list, nx_standing);
 
 // ---- standing.c
-// ------------------------------------------------------------------------------
 
 TAILQ_HEAD(nx_cause_list, nx_cause);
 
@@ -108,7 +107,6 @@ struct nx_cause *nx_cause_new(struct nx_runtime *rt, enum nx_trigger_kind kind, 
 void nx_cause_unref(struct nx_runtime *rt, struct nx_cause *cause); // NULL is fine
 
 // ---- ticks.c, reactions.c: the loop's side
-// ---------------------------------------------------
 
 // Timers of the runtime. Halting stops them for good and forgets what is due.
 enum { NX_STANDING_TIMERS = 2 };

@@ -30,7 +30,7 @@ struct scan {
     bool no_memory;
 };
 
-// ---- Tokens -------------------------------------------------------------------------------------
+// ---- Tokens
 
 static const struct nx_js_token past_end = {.kind = NX_JS_PUNCT, .text = {"", 0}};
 
@@ -58,7 +58,7 @@ static bool listed(struct nx_span text, const char *const *list) {
     return false;
 }
 
-// ---- Findings -----------------------------------------------------------------------------------
+// ---- Findings
 
 static void unclear(struct scan *sc, enum nx_cap_kind kind, size_t at) {
     if (sc->out->unclear_line[kind])
@@ -82,7 +82,7 @@ static void need(struct scan *sc, enum nx_cap_kind kind, struct nx_span scope, s
         unclear(sc, kind, at); // too many, or not to be said as a token
 }
 
-// ---- Variables ----------------------------------------------------------------------------------
+// ---- Variables
 
 static void remember(struct scan *sc, size_t at, struct nx_span key, bool fresh) {
     if (token(sc, at)->kind == NX_JS_WORD && sc->alias_count < MAX_ALIASES)
@@ -136,7 +136,7 @@ static void remember_parameter(struct scan *sc, size_t at, struct nx_span method
         remember(sc, i, key, false);
 }
 
-// ---- Chains -------------------------------------------------------------------------------------
+// ---- Chains
 
 struct chain {
     struct nx_span key;
@@ -233,7 +233,7 @@ static void judge_chain(struct scan *sc, const struct chain *c, size_t start, bo
         remember_target(sc, before - 1, c->key, c->fresh && is_punct(sc, before - 1, "="));
 }
 
-// ---- $state -------------------------------------------------------------------------------------
+// ---- $state
 
 // The scope named by member access at `i`: `.name`, `["name"]`, either behind `?.`. Returns the
 // index after it; 0 if there is no member access; *scope is empty if the name is computed.
@@ -320,7 +320,7 @@ static void read_state(struct scan *sc, size_t at) {
         unclear(sc, NX_CAP_STATE_WRITE, at);
 }
 
-// ---- The other globals --------------------------------------------------------------------------
+// ---- The other globals
 
 // A call whose first argument is the scope; `at` is its opening bracket.
 static void read_call(struct scan *sc, enum nx_cap_kind kind, size_t at) {
@@ -351,7 +351,7 @@ static void read_view(struct scan *sc, size_t at) {
         unclear(sc, NX_CAP_VIEW_UPDATE, at);
 }
 
-// ---- The scan -----------------------------------------------------------------------------------
+// ---- The scan
 
 static void read_word(struct scan *sc, size_t at) {
     if (is_member(sc, at))

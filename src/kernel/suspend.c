@@ -18,7 +18,6 @@ struct nx_suspend_timer {
 };
 
 // ---- Parking
-// -----------------------------------------------------------------------------------------
 
 static void park(struct nx_trigger *t) {
     struct nx_panel *panel = t->panel;
@@ -44,7 +43,6 @@ static void make_ready(struct nx_trigger *t) {
 }
 
 // ---- The time limit
-// ----------------------------------------------------------------------------------
 
 static void on_timer_closed(uv_handle_t *handle) {
     free(handle->data);
@@ -74,7 +72,6 @@ static int start_timer(struct nx_trigger *t) {
 }
 
 // ---- Calls and answers
-// -------------------------------------------------------------------------------
 
 static struct nx_span copy(char **to, struct nx_span from) {
     struct nx_span copied = {*to, from.len};

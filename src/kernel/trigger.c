@@ -208,7 +208,6 @@ int nx_trigger_standing(struct nx_standing *standing, struct nx_cause *cause, nx
 }
 
 // ---- Ending
-// ------------------------------------------------------------------------------------------
 
 struct nx_run_info nx_trigger_info(const struct nx_trigger *t) {
     const char *subject = t->request_id + t->request_id_len;

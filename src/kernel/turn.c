@@ -76,7 +76,6 @@ static bool instances_in_use(const struct nx_runtime *rt) {
 }
 
 // ---- Starting
-// ----------------------------------------------------------------------------------------
 
 static int build_scope(struct nx_trigger *t, struct nx_buf *scope) {
     nx_buf_reset(scope);
@@ -214,7 +213,6 @@ int nx_turn_start(struct nx_trigger *t, struct nx_span args, struct nx_error *er
 }
 
 // ---- Chains
-// -----------------------------------------------------------------------------------------
 
 static struct nx_trigger *chain_end(const struct nx_panel *panel) {
     struct nx_trigger *last = TAILQ_LAST(&panel->chained, nx_trigger_list);
@@ -302,7 +300,6 @@ static void advance(struct nx_panel *panel) {
 }
 
 // ---- Giving the turn
-// ---------------------------------------------------------------------------------
 
 static struct nx_trigger *pick(const struct nx_panel *panel) {
     struct nx_trigger *ready = TAILQ_FIRST(&panel->ready);

@@ -13,7 +13,7 @@
 // the answers to one read cannot fill the queue: the smallest frame has 6 bytes.
 enum { SLICE_BYTES = 4096, ANSWERS_BETWEEN = 128 };
 
-// ---- Opening ------------------------------------------------------------------------------------
+// ---- Opening
 
 // Milliseconds until the bearer's token is over; 0: it is.
 static uint64_t token_left_ms(const struct nx_ws_session *s) {
@@ -184,7 +184,7 @@ struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
     return s;
 }
 
-// ---- Reading ------------------------------------------------------------------------------------
+// ---- Reading
 
 // While nothing can be sent nothing is read: a client that does not listen is not answered.
 static void pause_reading(struct nx_ws_session *s, bool pause) {
@@ -295,7 +295,7 @@ void nx_ws_unblock(struct nx_ws_session *s) {
     nx_buf_free(&kept);
 }
 
-// ---- Closing, and time --------------------------------------------------------------------------
+// ---- Closing, and time
 
 void nx_ws_close(struct nx_ws_session *s, enum nx_ws_code code, const char *reason) {
     if (s->close_code)

@@ -4,7 +4,7 @@
 
 #include "kernel/ws_session.h"
 
-// ---- Watching -----------------------------------------------------------------------------------
+// ---- Watching
 
 int nx_ws_watch(struct nx_ws_session *s, struct nx_panel *panel) {
     struct nx_ws_panel *watched = nx_panel_user_data(panel);
@@ -60,7 +60,7 @@ bool nx_ws_wants_key(const struct nx_ws_session *s, struct nx_span key) {
     return found;
 }
 
-// ---- Telling ------------------------------------------------------------------------------------
+// ---- Telling
 
 // The next session of the panel from `s` on that has subscribed to `topic`.
 static struct nx_ws_session *subscriber(struct nx_ws_session *s, unsigned topic) {
@@ -147,7 +147,7 @@ static void on_panel_closed(void *user, struct nx_panel *panel, const char *reas
     nx_ws_text_unref(text);
 }
 
-// ---- The server's sockets -----------------------------------------------------------------------
+// ---- The server's sockets
 
 static void on_flusher(uv_prepare_t *flusher) {
     nx_ws_flush_all(flusher->data);

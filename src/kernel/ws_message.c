@@ -36,7 +36,7 @@ static int take_text(struct nx_span object, const char *key, char *out, size_t s
     return rc ? NX_E_INVALID : 0;
 }
 
-// ---- TRIGGER and CANCEL -------------------------------------------------------------------------
+// ---- TRIGGER and CANCEL
 
 static struct nx_ws_call *find_call(struct nx_ws_session *s, struct nx_span id) {
     struct nx_ws_call *call;
@@ -158,7 +158,7 @@ static void on_cancel(struct nx_ws_session *s, struct nx_span object) {
                   nx_span_of(id, len));
 }
 
-// ---- SUBSCRIBE and UNSUBSCRIBE ------------------------------------------------------------------
+// ---- SUBSCRIBE and UNSUBSCRIBE
 
 // The bits of an array of topics; 0: it is not one.
 static unsigned read_topics(const json_t *topics) {
@@ -281,7 +281,7 @@ static void on_subscribe(struct nx_ws_session *s, struct nx_span object, bool ad
     json_decref(root);
 }
 
-// ---- All ----------------------------------------------------------------------------------------
+// ---- All
 
 void nx_ws_message(struct nx_ws_session *s, struct nx_span text) {
     char type[16];

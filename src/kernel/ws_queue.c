@@ -11,7 +11,7 @@
 // Of one session in one turn of the loop: others come first then.
 enum { BATCH_FRAMES = 64, BATCH_BYTES = 256 * 1024 };
 
-// ---- What is held -------------------------------------------------------------------------------
+// ---- What is held
 
 void nx_ws_account(struct nx_ws_session *s) {
     struct nx_ws *ws = s->ws;
@@ -38,7 +38,7 @@ void nx_ws_evict(struct nx_ws *ws) {
     }
 }
 
-// ---- The queue ----------------------------------------------------------------------------------
+// ---- The queue
 
 // Takes the first item off; its text's reference goes to the caller.
 static struct nx_ws_text *pop(struct nx_ws_session *s) {
@@ -136,7 +136,7 @@ void nx_ws_send_once(struct nx_ws_session *s, struct nx_ws_text *text) {
     nx_ws_text_unref(text);
 }
 
-// ---- Writing ------------------------------------------------------------------------------------
+// ---- Writing
 
 static void on_hurry(uv_idle_t *hurry) {
     (void)hurry; // that it is active is all

@@ -33,7 +33,6 @@ static void note(struct nx_parse *p, struct nx_names *set, const char *name, str
 }
 
 // ---- Names and duplicates
-// ------------------------------------------------------------------------
 
 static void collect_names(struct checker *c) {
     const struct nx_panel_def *def = c->p->def;
@@ -71,7 +70,6 @@ static void report_repeated(struct nx_parse *p, const struct nx_names *set, cons
 }
 
 // ---- Handlers
-// ------------------------------------------------------------------------------------
 
 struct handler_scan {
     struct checker *c;
@@ -147,7 +145,6 @@ static void check_handlers(struct checker *c) {
 }
 
 // ---- Capabilities
-// --------------------------------------------------------------------------------
 
 // What handlers call the extension that a capability names, be it by alias or by name.
 static struct nx_span ext_alias(const struct checker *c, struct nx_span scope) {
@@ -205,7 +202,6 @@ static void check_capabilities(struct checker *c) {
 }
 
 // ---- Computed values and triggers
-// ----------------------------------------------------------------
 
 struct computed_scan {
     struct checker *c;
@@ -284,7 +280,6 @@ static void check_standing(struct nx_parse *p) {
 }
 
 // ---- What is unused
-// ------------------------------------------------------------------------------
 
 static void check_unused(struct checker *c) {
     const struct nx_panel_def *def = c->p->def;

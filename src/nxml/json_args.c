@@ -7,7 +7,6 @@
 #define RULES(table) (table), sizeof(table) / sizeof(table)[0]
 
 // ---- Arguments
-// -----------------------------------------------------------------------------------
 
 // An argument while its members are read: the default waits for the type.
 struct arg_reader {
@@ -127,7 +126,6 @@ void nx_json_args(struct nx_parse *p, void *target, struct nx_span value) {
 }
 
 // ---- Triggers
-// ------------------------------------------------------------------------------------
 
 struct trigger_reader {
     struct nx_span type, ms, pattern, expression, path; // raw JSON; empty if absent

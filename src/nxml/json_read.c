@@ -8,7 +8,6 @@
 #include "nxml/lexer.h"
 
 // ---- Path
-// ----------------------------------------------------------------------------------------
 
 size_t nx_json_path_push(struct nx_parse *p, const char *fmt, ...) {
     size_t mark = strlen(p->where);
@@ -24,7 +23,6 @@ void nx_json_path_pop(struct nx_parse *p, size_t mark) {
 }
 
 // ---- Values
-// --------------------------------------------------------------------------------------
 
 bool nx_json_is(struct nx_span value, char first) {
     value = nx_span_trim(value);
@@ -58,7 +56,6 @@ char *nx_json_read_strdup(struct nx_parse *p, struct nx_span value) {
 }
 
 // ---- Arrays
-// --------------------------------------------------------------------------------------
 
 static size_t string_end(struct nx_span t, size_t at) {
     for (at++; at < t.len && t.data[at] != '"'; at++)
@@ -116,7 +113,6 @@ size_t nx_json_count(struct nx_span value) {
 }
 
 // ---- Objects
-// -------------------------------------------------------------------------------------
 
 struct object_reader {
     struct nx_parse *p;

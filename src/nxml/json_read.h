@@ -49,7 +49,6 @@ void nx_json_path_pop(struct nx_parse *p, size_t mark);
 #define nx_json_error(p, code, ...) nx_parse_error((p), (code), (struct nx_pos){0, 0}, __VA_ARGS__)
 
 // ---- json_tool.c: the parts of a panel, as rules' readers
-// ----------------------------------------
 
 // "tools", "lifecycle": fill the definition (`target` unused).
 void nx_json_tools(struct nx_parse *p, void *target, struct nx_span value);

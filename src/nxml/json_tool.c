@@ -7,7 +7,6 @@
 #define RULES(table) (table), sizeof(table) / sizeof(table)[0]
 
 // ---- Capabilities
-// --------------------------------------------------------------------------------
 
 struct caps_reader {
     const struct nx_handler_def *owner;
@@ -45,7 +44,6 @@ static void read_code(struct nx_parse *p, struct nx_handler_def *h, struct nx_sp
 }
 
 // ---- Tools
-// ---------------------------------------------------------------------------------------
 
 static void tool_name(struct nx_parse *p, void *target, struct nx_span value) {
     struct nx_tool_def *tool = target;
@@ -106,7 +104,6 @@ void nx_json_tools(struct nx_parse *p, void *target, struct nx_span value) {
 }
 
 // ---- Lifecycle
-// -----------------------------------------------------------------------------------
 
 // A lifecycle handler while its members are read, before it is known which one it is.
 struct lifecycle_reader {

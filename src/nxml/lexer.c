@@ -77,7 +77,7 @@ struct nx_span nx_span_trim(struct nx_span s) {
     return s;
 }
 
-// ---- References --------------------------------------------------------------------------------
+// ---- References
 
 enum { NOT_A_REFERENCE = -1, BAD_REFERENCE = -2, MAX_REFERENCE_BYTES = 12 };
 
@@ -162,7 +162,7 @@ struct nx_span nx_lexer_decode(struct nx_parse *p, struct nx_span raw, struct nx
     return nx_span_of(out, len);
 }
 
-// ---- Handler bodies ----------------------------------------------------------------------------
+// ---- Handler bodies
 
 // If the cursor is at `</Handler>` (white space allowed before '>'), its length, else 0.
 static size_t handler_end(const struct nx_cursor *c) {

@@ -7,7 +7,6 @@
 #include "nxml/sections.h"
 
 // ---- <Extension>
-// ---------------------------------------------------------------------------------
 
 static bool extension_name_valid(struct nx_span name) {
     if (name.len == 0 || name.len > NX_MAX_PANEL_ID_BYTES)
@@ -51,7 +50,6 @@ static void read_extension(struct nx_parse *p, const struct nx_elem *e,
 }
 
 // ---- <Capabilities>
-// ------------------------------------------------------------------------------
 
 static bool bad_capability(struct nx_parse *p, struct nx_pos pos, struct nx_span type) {
     nx_parse_error(p, NX_DIAG_INVALID_CAPABILITY, pos,
@@ -114,7 +112,6 @@ static void read_capabilities(struct nx_parse *p, const struct nx_elem *list,
 }
 
 // ---- Handlers
-// ------------------------------------------------------------------------------------
 
 // The <Capabilities> and the <Handler> of a <Tool> or <Lifecycle>.
 static void read_handler(struct nx_parse *p, const struct nx_elem *parent,
@@ -230,7 +227,6 @@ static void read_lifecycle(struct nx_parse *p, const struct nx_elem *e) {
 }
 
 // ---- <Logic>
-// -------------------------------------------------------------------------------------
 
 void nx_section_logic(struct nx_parse *p, const struct nx_elem *logic) {
     struct nx_panel_def *def = p->def;

@@ -122,7 +122,7 @@ struct nx_panel_def {
     char *initial_state_json; // object text: JSON panels' initialState, or the States' defaults
 };
 
-// ---- Diagnostics: every finding with its place, never only the first ---------------------------
+// ---- Diagnostics: every finding with its place, never only the first
 
 struct nx_diagnostic {
     bool warning;
@@ -144,7 +144,7 @@ void nx_diagnostics_add(struct nx_diagnostics *d, bool warning, const char *code
 void nx_diagnostics_sort(struct nx_diagnostics *d);
 void nx_diagnostics_free(struct nx_diagnostics *d);
 
-// ---- Parsing -----------------------------------------------------------------------------------
+// ---- Parsing
 
 // Parses and validates NXML. On success (no errors; warnings possible) *out is a definition for
 // nx_panel_def_free. Otherwise NX_E_INVALID and `diags` says why, or NX_E_NOMEM; *out is NULL.

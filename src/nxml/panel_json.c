@@ -9,7 +9,6 @@
 #define RULES(table) (table), sizeof(table) / sizeof(table)[0]
 
 // ---- Members
-// -------------------------------------------------------------------------------------
 
 static void read_id(struct nx_parse *p, void *target, struct nx_span value) {
     struct nx_span id = nx_json_read_string(p, value);
@@ -108,7 +107,6 @@ static const struct nx_json_member_rule wrapper_rules[] = {
 };
 
 // ---- Panels
-// --------------------------------------------------------------------------------------
 
 static void fill_absent(struct nx_parse *p) {
     struct nx_panel_def *def = p->def;

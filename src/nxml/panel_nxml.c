@@ -7,7 +7,6 @@
 static const struct nx_pos file_start = {1, 1};
 
 // ---- Before parsing
-// ------------------------------------------------------------------------------
 
 // Length of the longest prefix of `s` that is UTF-8 without NUL.
 static size_t valid_prefix(struct nx_span s) {
@@ -36,7 +35,6 @@ static bool check_bytes(struct nx_parse *p, struct nx_span source) {
 }
 
 // ---- <NexusPanel>
-// --------------------------------------------------------------------------------
 
 static char *optional_text(struct nx_parse *p, const struct nx_elem *root, const char *name) {
     const struct nx_attr *a = nx_elem_attr(root, name);

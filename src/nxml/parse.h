@@ -67,7 +67,6 @@ char *nx_parse_steal(struct nx_parse *p, struct nx_buf *b);
 int nx_quote_len(struct nx_span s);
 
 // ---- Parts both notations share (value.c, trigger.c, caps_decl.c)
-// --------------------------------
 
 // `/^[A-Za-z_$][A-Za-z0-9_$]*$/`, at most NX_MAX_IDENTIFIER_BYTES, not `__proto__`.
 bool nx_identifier_valid(struct nx_span s);
@@ -117,7 +116,6 @@ void nx_parse_cap(struct nx_parse *p, struct nx_span token, struct nx_pos pos,
 void nx_parse_inherit_caps(struct nx_parse *p);
 
 // ---- Checks over the whole definition (check.c, check_view.c)
-// -------------------------------------
 
 // Reports duplicates, undefined references, undeclared extensions, and what is unused.
 void nx_check_panel(struct nx_parse *p);

@@ -41,7 +41,6 @@ static size_t skip_space(const struct scan *sc, size_t at) {
 }
 
 // ---- Literals and comments
-// -----------------------------------------------------------------------
 
 // The cursor is at a quote. A string cannot span lines: an unclosed one ends there.
 static void skip_string(struct scan *sc) {
@@ -129,7 +128,6 @@ static void read_brace(struct scan *sc) {
 }
 
 // ---- Identifiers
-// ---------------------------------------------------------------------------------
 
 // The content of the string literal at `at`, if it holds no escape and the first thing after it is
 // one of `closers`; else empty.
@@ -196,7 +194,6 @@ static int read_ident(struct scan *sc) {
 }
 
 // ---- The scan
-// ------------------------------------------------------------------------------------
 
 // Whether the cursor is at a '.' that makes what follows a member's name; "..." does not.
 static bool read_dots(struct scan *sc) {

@@ -23,7 +23,6 @@ static void give_up(struct builder *b, struct nx_pos pos, const char *message) {
 }
 
 // ---- Attributes
-// ----------------------------------------------------------------------------------
 
 static const struct nx_attr *find_attr(const struct nx_elem *e, struct nx_span name) {
     for (const struct nx_attr *a = e->attrs; a; a = a->next)
@@ -110,7 +109,6 @@ static void read_attribute(struct builder *b, struct nx_elem *e) {
 }
 
 // ---- Tags
-// ----------------------------------------------------------------------------------------
 
 static struct nx_elem *elem_new(struct builder *b, struct nx_pos pos) {
     struct nx_elem *e = nx_parse_alloc(b->p, sizeof *e);
@@ -224,7 +222,6 @@ static void read_end_tag(struct builder *b) {
 }
 
 // ---- Everything else
-// -----------------------------------------------------------------------------
 
 static void add_text(struct builder *b, struct nx_span text, struct nx_pos pos) {
     struct nx_span trimmed = nx_span_trim(text);

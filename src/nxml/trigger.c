@@ -13,7 +13,6 @@ const char *nx_trigger_kind_name(enum nx_trigger_kind kind) {
 }
 
 // ---- Cron
-// ----------------------------------------------------------------------------------------
 
 struct cron_field {
     const char *name;
@@ -101,7 +100,6 @@ static char *parse_cron(struct nx_parse *p, struct nx_span text, struct nx_pos p
 }
 
 // ---- The others
-// ----------------------------------------------------------------------------------
 
 void nx_parse_trigger_pattern(struct nx_parse *p, struct nx_span text, struct nx_pos pos,
                               struct nx_trigger_def *out) {

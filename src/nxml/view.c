@@ -5,7 +5,6 @@
 #include "nxml/sections.h"
 
 // ---- Bindings
-// ------------------------------------------------------------------------------------
 
 // Whether the '{' at the start of `s` is closed by the '}' at its end, not before.
 static bool braces_enclose(struct nx_span s) {
@@ -46,7 +45,6 @@ enum nx_view_value nx_view_value_kind(const struct nx_attr *attr, struct nx_span
 }
 
 // ---- JSON
-// ----------------------------------------------------------------------------------------
 
 static void append_attr(struct nx_buf *out, const struct nx_attr *attr) {
     struct nx_span expression;
@@ -79,7 +77,6 @@ static void append_node(struct nx_buf *out, const struct nx_elem *e) {
 }
 
 // ---- <View>
-// --------------------------------------------------------------------------------------
 
 // The View's one root node; reports none, several, and text.
 static const struct nx_elem *find_root(struct nx_parse *p, const struct nx_elem *view) {

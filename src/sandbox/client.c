@@ -21,7 +21,6 @@ void nx_exec_limits_default(struct nx_exec_limits *limits) {
 }
 
 // ---- frames
-// ----------------------------------------------------------------------------------------
 
 // Makes `frame` the job's. 0, NX_E_LIMIT, NX_E_NOMEM.
 static int finish_frame(struct nx_job *job, struct nx_buf *frame, struct nx_error *err) {
@@ -104,7 +103,7 @@ static int build_run(struct nx_execution *execution, const struct nx_exec_reques
     return finish_frame(&execution->job, &frame, err);
 }
 
-// ---- running ------------------------------------------------------------------------------------
+// ---- running
 
 // It has ended: others may have its place, also in the callback that says so.
 static void give_place(struct nx_execution *execution) {
@@ -269,7 +268,7 @@ void nx_sandbox_cancel(struct nx_execution *execution) {
     free_execution(execution);
 }
 
-// ---- compiling ----------------------------------------------------------------------------------
+// ---- compiling
 
 int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struct nx_span source,
                        uint32_t line, uint32_t column, nx_compile_fn *fn, void *user,
@@ -338,7 +337,7 @@ static void end_compile(struct nx_compile_job *compile, const struct nx_compile_
     free(compile);
 }
 
-// ---- answers ------------------------------------------------------------------------------------
+// ---- answers
 
 static void park(struct nx_execution *execution, struct nx_peer *peer) {
     execution->phase = NX_PHASE_PARKED;

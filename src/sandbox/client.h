@@ -67,7 +67,7 @@ int nx_sandbox_start(struct nx_sandbox **out, uv_loop_t *loop,
 // ended are dropped without a callback.
 void nx_sandbox_stop(struct nx_sandbox *pool, void (*on_stopped)(void *user), void *user);
 
-// ---- Code --------------------------------------------------------------------------------------
+// ---- Code
 
 enum { NX_CODE_ID_BYTES = 32 };
 
@@ -108,7 +108,7 @@ int nx_sandbox_compile(struct nx_sandbox *pool, enum nx_compile_kind kind, struc
                        uint32_t line, uint32_t column, nx_compile_fn *fn, void *user,
                        struct nx_error *err);
 
-// ---- Executions --------------------------------------------------------------------------------
+// ---- Executions
 
 // Limits of one execution. All count over the whole execution except max_value_bytes (each value)
 // and max_state_bytes (keys and values of the state a segment would leave, as far as the worker
@@ -244,7 +244,7 @@ int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_resul
 // of a running one is ignored. `execution` must not be used afterwards.
 void nx_sandbox_cancel(struct nx_execution *execution);
 
-// ---- Figures -----------------------------------------------------------------------------------
+// ---- Figures
 
 struct nx_sandbox_stats {
     uint32_t workers_alive;

@@ -83,7 +83,6 @@ static struct nx_peer *pick(struct nx_sandbox *pool, const struct nx_job *job) {
 }
 
 // ---- warm code
-// ---------------------------------------------------------------------------------------
 
 static void drop_slot(struct nx_peer *peer, struct nx_code_slot *slot) {
     peer->code_bytes -= slot->code->len;
@@ -147,7 +146,6 @@ static int slot_of(struct nx_peer *peer, struct nx_code *code) {
 }
 
 // ---- sending
-// -----------------------------------------------------------------------------------------
 
 static int address_run(struct nx_peer *peer, struct nx_execution *execution) {
     const int slot = slot_of(peer, execution->code);
@@ -333,7 +331,6 @@ void nx_dispatch_later(struct nx_sandbox *pool) {
 }
 
 // ---- the watchdog
-// ------------------------------------------------------------------------------------
 
 static bool overdue(const struct nx_peer *peer, uint64_t now) {
     const struct nx_job *head = TAILQ_FIRST(&peer->flying);

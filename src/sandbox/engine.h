@@ -12,9 +12,8 @@
 // Invariants
 //   1. One engine per process, used by one thread; one instance runs at a time.
 //   2. After nx_instance_reset an instance's memory equals its base, byte for byte, whatever ran.
-//   3. A fault that is not the guest's (its address outside the running instance's memory and
-//   stack,
-//      or its program counter outside guest code) ends the process.
+//   3. A fault that is not the guest's (its address outside the running instance's memory
+//      and stack, or its program counter outside guest code) ends the process.
 #ifndef NX_SANDBOX_ENGINE_H
 #define NX_SANDBOX_ENGINE_H
 
@@ -81,7 +80,6 @@ int nx_engine_create(const struct nx_engine_config *config, struct nx_error *err
 int nx_engine_attach(struct nx_error *err);
 
 // ---- instances
-// -----------------------------------------------------------------------------------
 
 // A new instance at rest, of the given image. NULL when memory or address space is short.
 struct nx_instance *nx_instance_new(enum nx_guest_mode mode);
@@ -135,7 +133,6 @@ void nx_snapshot_free(struct nx_snapshot *snapshot); // no instance may be bound
 void nx_instance_bind(struct nx_instance *instance, const struct nx_snapshot *snapshot);
 
 // ---- preemption
-// ----------------------------------------------------------------------------------
 
 // When what happens to guest code that runs (monotonic clock).
 struct nx_deadline {
@@ -154,7 +151,6 @@ void nx_engine_clear_deadline(void);
 void nx_engine_on_slow(void (*fn)(void));
 
 // ---- figures
-// -------------------------------------------------------------------------------------
 
 struct nx_engine_counters {
     uint64_t resets[NX_RESET_KINDS];

@@ -96,7 +96,6 @@ void NX_IMPORT(error)(NX_IMPORT_ENV *env, u32 kind, u32 message, u32 message_len
 }
 
 // ---- WASI
-// ----------------------------------------------------------------------------------------
 
 enum { WASI_OK = 0, WASI_EBADF = 8, WASI_EFAULT = 21 };
 

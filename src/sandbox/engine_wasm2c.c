@@ -39,7 +39,6 @@ const char *nx_trap_name(enum nx_trap trap) {
 }
 
 // ---- entering and leaving
-// ------------------------------------------------------------------------
 
 // Generated loads and stores are relative to %gs on x86-64, which user code otherwise leaves alone.
 static void set_guest_base(uint8_t *base) {
@@ -104,7 +103,6 @@ enum nx_trap nx_instance_call(struct nx_instance *instance, enum nx_export expor
 }
 
 // ---- images
-// --------------------------------------------------------------------------------------
 
 struct start_up {
     struct nx_instance instance;
@@ -211,7 +209,6 @@ int nx_engine_attach(struct nx_error *err) {
 }
 
 // ---- instances
-// -----------------------------------------------------------------------------------
 
 static void rest(struct nx_instance *instance) {
     instance->wasm_pages = instance->snapshot != NULL ? instance->snapshot->delta.wasm_pages

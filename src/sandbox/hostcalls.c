@@ -72,7 +72,6 @@ static int32_t check_json(struct nx_span json, enum nx_json_kind *kind) {
 }
 
 // ---- state
-// ---------------------------------------------------------------------------------------
 
 static struct nx_change *find_change(struct nx_span key) {
     for (uint32_t i = 0; i < nx_work.change_count; i++) {
@@ -272,7 +271,6 @@ static int32_t state_keys(void *user, uint32_t buf, uint32_t cap) {
 }
 
 // ---- events, view commands, extension calls, logs
-// --------------------------------------------------
 
 static int32_t count_event(void) {
     struct nx_exec *exec = nx_work.exec;
@@ -425,7 +423,6 @@ static int32_t log_line(void *user, int32_t level, uint32_t at, uint32_t len) {
 }
 
 // ---- outcome
-// ---------------------------------------------------------------------------------------
 
 static void keep(struct nx_buf *out, uint32_t address, uint32_t len) {
     struct nx_span text;

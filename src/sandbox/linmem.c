@@ -122,7 +122,6 @@ int nx_image_create(struct nx_image *image, const struct nx_linmem *m, uint32_t 
 }
 
 // ---- the page set
-// --------------------------------------------------------------------------------
 
 // Where the pristine content of `page` is, and in *count how many pages from there on lie together
 // (at most what *count says).
@@ -244,7 +243,6 @@ void nx_linmem_bind(struct nx_linmem *m, const struct nx_delta *delta) {
 }
 
 // ---- deltas
-// --------------------------------------------------------------------------------------
 
 int nx_linmem_capture(struct nx_linmem *m, uint32_t wasm_pages, struct nx_delta *delta) {
     *delta = (struct nx_delta){.wasm_pages = wasm_pages};

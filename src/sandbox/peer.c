@@ -100,7 +100,6 @@ void nx_peer_flush(struct nx_peer *peer) {
 }
 
 // ---- frames from the worker
-// --------------------------------------------------------------------------
 
 static int on_slow(struct nx_peer *peer, struct nx_span payload) {
     if (payload.len != 0 || peer->flying_count == 0 || peer->slow) {
@@ -188,7 +187,6 @@ void nx_peer_read(struct nx_peer *peer) {
 }
 
 // ---- its end
-// -----------------------------------------------------------------------------------------
 
 static void kill_process(struct nx_peer *peer) {
     // Through the pidfd: the number may already be another process's.

@@ -18,7 +18,6 @@ uint32_t nx_pool_backoff(uint32_t last_ms, uint64_t lifetime_ns) {
 }
 
 // ---- start
-// -----------------------------------------------------------------------------------------
 
 static void init_peer(struct nx_sandbox *pool, uint32_t index) {
     struct nx_peer *peer = &pool->peers[index];
@@ -118,7 +117,6 @@ int nx_sandbox_start(struct nx_sandbox **out, uv_loop_t *loop,
 }
 
 // ---- stop
-// ------------------------------------------------------------------------------------------
 
 void nx_pool_handle_closed(struct nx_sandbox *pool) {
     if (--pool->open_handles > 0 || !pool->stopping) {
@@ -163,7 +161,6 @@ void nx_sandbox_stop(struct nx_sandbox *pool, void (*on_stopped)(void *user), vo
 }
 
 // ---- figures
-// ---------------------------------------------------------------------------------------
 
 void nx_sandbox_get_stats(const struct nx_sandbox *pool, struct nx_sandbox_stats *out) {
     *out = (struct nx_sandbox_stats){

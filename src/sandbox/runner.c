@@ -201,7 +201,6 @@ static enum nx_trap call_run(struct nx_exec *exec, struct nx_span args, struct n
 }
 
 // ---- frames
-// ----------------------------------------------------------------------------------------
 
 int nx_runner_load(uint32_t slot, struct nx_span payload) {
     struct nx_wire_reader r;

@@ -39,7 +39,6 @@ void nx_segment_scratch_free(struct nx_segment_scratch *scratch) {
 }
 
 // ---- single values
-// ------------------------------------------------------------------------------
 
 static bool name_ok(struct nx_span name) {
     return name.len >= 1 && name.len <= NX_MAX_KEY_BYTES && nx_wtf8_valid(name);
@@ -58,7 +57,6 @@ static bool granted(const struct check *c, enum nx_cap_kind kind, struct nx_span
 }
 
 // ---- sections
-// -----------------------------------------------------------------------------------
 
 static int by_key(const void *a, const void *b) {
     const struct nx_span x = (*(const struct nx_mutation *const *)a)->key;
@@ -225,7 +223,6 @@ static bool read_denials(struct check *c) {
 }
 
 // ---- the whole frame
-// ----------------------------------------------------------------------------
 
 static bool read_head(struct check *c) {
     struct nx_execution *execution = c->execution;

@@ -66,7 +66,6 @@ struct nx_warm_code *nx_warm_code(uint32_t slot) {
 }
 
 // ---- instances
-// -------------------------------------------------------------------------------------
 
 // Takes entry `i` out of the list, giving up its reference to the code.
 static struct nx_instance *take_idle(uint32_t i) {

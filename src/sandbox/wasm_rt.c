@@ -27,7 +27,6 @@ void wasm_rt_trap(wasm_rt_trap_t code) {
 }
 
 // ---- memory: the running instance's
-// ---------------------------------------------------------------
 
 static void show_memory(wasm_rt_memory_t *memory) {
     memory->data = nx_running->memory.base;
@@ -79,7 +78,6 @@ void wasm_rt_free_memory(wasm_rt_memory_t *memory) {
 }
 
 // ---- tables
-// ---------------------------------------------------------------------------------------
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *table, uint32_t elements,
                                     uint32_t max_elements) {

@@ -100,7 +100,6 @@ struct nx_frame_header {
 };
 
 // ---- writing: appends to a bounded buffer; check buf->failed once, at the end
-// --------------------
 
 // Starts a frame and returns the offset of its header, for nx_wire_end.
 size_t nx_wire_begin(struct nx_buf *out, enum nx_frame_type type, uint32_t id);
@@ -114,7 +113,6 @@ void nx_wire_put_u64(struct nx_buf *out, uint64_t value);
 void nx_wire_put_bytes(struct nx_buf *out, struct nx_span bytes);
 
 // ---- reading
-// -------------------------------------------------------------------------------------
 
 // A cursor over one payload. Once `failed`, every read gives 0 or an empty span.
 struct nx_wire_reader {

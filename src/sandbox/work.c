@@ -62,7 +62,6 @@ void nx_work_begin(struct nx_exec *exec, const struct nx_state_entry *state, uin
 }
 
 // ---- what became of it
-// -----------------------------------------------------------------------------
 
 // An extension error keeps its code; whatever else the guest says is an extension's plain failure.
 static enum nx_result_code call_code(struct nx_span detail) {
@@ -143,7 +142,6 @@ enum nx_result_code nx_work_too_large(void) {
 }
 
 // ---- the frame
-// ---------------------------------------------------------------------------------------
 
 static void put_section(struct nx_buf *out, const struct nx_section *section) {
     nx_wire_put_u32(out, section->count);

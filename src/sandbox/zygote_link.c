@@ -25,7 +25,6 @@ static void on_poll_closed(uv_handle_t *handle) {
 }
 
 // ---- its end
-// ------------------------------------------------------------------------------------------
 
 // A zygote that was killed or died, until it can be reaped. Its pidfd becomes readable a little
 // earlier than that where somebody traces it, so the question is asked again and again.
@@ -105,7 +104,6 @@ static void try_later(struct nx_peer *peer) {
 }
 
 // ---- frames from the zygote
-// --------------------------------------------------------------------------
 
 static int on_ready(struct nx_sandbox *pool, struct nx_span payload) {
     struct nx_wire_reader r;
@@ -193,7 +191,6 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
 }
 
 // ---- starting it
-// --------------------------------------------------------------------------------------
 
 static int send_config(struct nx_sandbox *pool) {
     struct nx_buf out;
@@ -291,7 +288,6 @@ int nx_zygote_wait(struct nx_sandbox *pool, uint64_t deadline_ns, struct nx_erro
 }
 
 // ---- workers
-// ------------------------------------------------------------------------------------------
 
 static int ask_for(struct nx_sandbox *pool, struct nx_peer *peer) {
     int ends[2];

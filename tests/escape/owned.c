@@ -36,7 +36,6 @@ int true_rule(scmp_filter_ctx filter, uint32_t action, int call, unsigned count,
               const struct scmp_arg_cmp *args) __asm__("__real_seccomp_rule_add_array");
 
 // ---- what the product asks libseccomp for
-// ---------------------------------------------------------
 
 static char rules[8192];
 static size_t rules_len;
@@ -66,7 +65,6 @@ int noting_rule(scmp_filter_ctx filter, uint32_t action, int call, unsigned coun
 }
 
 // ---- what the zygote reaps
-// ------------------------------------------------------------------------
 
 // Tells the test on the error stream how each worker ended. Runs in a signal handler.
 pid_t noting_waitpid(pid_t pid, int *status, int options) {
@@ -90,7 +88,6 @@ pid_t noting_waitpid(pid_t pid, int *status, int options) {
 }
 
 // ---- the attack
-// -----------------------------------------------------------------------------------
 
 static int answer(uint32_t id, struct nx_span json, struct nx_buf *out) {
     const size_t start = nx_wire_begin(out, NX_FRAME_SEGMENT, id);

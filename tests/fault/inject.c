@@ -37,7 +37,6 @@ static enum fault_role role = FAULT_NOBODY;
 static __thread int inside; // of ours: what is called here counts for nothing
 
 // ---- Deciding
-// ------------------------------------------------------------------------------------
 
 static void note_where(void) {
     void *frames[FRAMES];
@@ -92,7 +91,6 @@ EXPORT void fault_boundary(void) {
 }
 
 // ---- Set-up
-// --------------------------------------------------------------------------------------
 
 #define REAL(type, name) static type(*real_##name)
 
@@ -160,7 +158,6 @@ __attribute__((constructor)) static void set_up(void) {
 }
 
 // ---- Allocations
-// ---------------------------------------------------------------------------------
 
 // What the look-up itself allocates.
 static char early[16384];
@@ -242,7 +239,6 @@ EXPORT void *aligned_alloc(size_t alignment, size_t bytes) {
 }
 
 // ---- System calls
-// --------------------------------------------------------------------------------
 
 static int fails(int error) {
     if (!fault_now(FAULT_CALL)) {
@@ -437,7 +433,6 @@ EXPORT long syscall(long number, ...) {
 }
 
 // ---- The clock of the wall
-// -----------------------------------------------------------------------
 
 EXPORT int clock_gettime(clockid_t clock, struct timespec *out) {
     if (real_clock_gettime == NULL) {

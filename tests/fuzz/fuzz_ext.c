@@ -27,7 +27,6 @@ static const struct nx_domains *allowed(void) {
 }
 
 // ---- Calls
-// --------------------------------------------------------------------------------------
 
 // Nothing of this part can end the line that it is sent in.
 static void check_part(CURLU *url, CURLUPart part) {
@@ -143,7 +142,6 @@ static void fuzz_call(struct nx_span method, struct nx_span args, const char *lo
 }
 
 // ---- Answers
-// ------------------------------------------------------------------------------------
 
 static void check_answer(const struct nx_ext_http_response *r) {
     struct nx_buf out;
@@ -194,7 +192,6 @@ static void fuzz_answer(struct fuzz_input *in) {
 }
 
 // ---- Addresses
-// ----------------------------------------------------------------------------------
 
 // Some of what must never be reached, written down anew.
 static bool must_refuse_v4(const uint8_t a[4]) {

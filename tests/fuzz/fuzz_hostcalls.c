@@ -16,7 +16,6 @@ static bool wild;             // the input has had its turn
 static uint32_t scratch_used; // of the guest's inbox, where literal bytes are put
 
 // ---- Operands
-// -----------------------------------------------------------------------------------
 
 struct region {
     uint32_t at, len;
@@ -70,7 +69,6 @@ static struct region take_region(void) {
 }
 
 // ---- Operations
-// ---------------------------------------------------------------------------------
 
 // Writes by the host stay where they belong.
 static int32_t checked_read(bool keys, struct region key, struct region room) {
@@ -165,7 +163,6 @@ static int32_t on_get(void *user, uint32_t key, uint32_t key_len, uint32_t buf, 
 }
 
 // ---- The handler
-// --------------------------------------------------------------------------------
 
 static const char handler[] =
     "const first = $state.a;\n"

@@ -33,7 +33,6 @@ static bool pos_ok(struct nx_pos pos, struct nx_span source) {
 }
 
 // ---- Findings
-// -----------------------------------------------------------------------------------
 
 static void check_diagnostics(struct nx_diagnostics *d, struct nx_span source) {
     size_t errors = 0;
@@ -52,7 +51,6 @@ static void check_diagnostics(struct nx_diagnostics *d, struct nx_span source) {
 }
 
 // ---- Definitions
-// --------------------------------------------------------------------------------
 
 static void check_handler(const struct nx_handler_def *h, struct nx_span source) {
     struct nx_js_tokens tokens = {0};

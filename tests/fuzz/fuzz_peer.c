@@ -39,7 +39,6 @@ static unsigned task_count;
 static bool stopped;
 
 // ---- The pool, without processes
-// ----------------------------------------------------------------
 
 static void attach(uint32_t i) {
     int pair[2];
@@ -136,7 +135,6 @@ static void check_pool(void) {
 }
 
 // ---- What the kernel asks for
-// -------------------------------------------------------------------
 
 static void on_segment(void *user, struct nx_execution *execution, const struct nx_segment *s) {
     struct task *task = user;
@@ -219,7 +217,6 @@ static void cancel(struct task *task) {
 }
 
 // ---- What the worker says
-// -----------------------------------------------------------------------
 
 static void put_text(struct nx_buf *out) {
     static const char *const words[] = {"a", "ok", "[]", "{}", "\"x\"", "", "\xff", "secret"};

@@ -45,7 +45,6 @@ static const char panel[] = "{\"id\":\"p\",\"kind\":\"k\",\"title\":\"t\","
                             " throw new Error('no');\"}]}";
 
 // ---- The server
-// ---------------------------------------------------------------------------------
 
 struct creation {
     bool ended, made;
@@ -103,7 +102,6 @@ static void start(void) {
 }
 
 // ---- The client
-// ---------------------------------------------------------------------------------
 
 static int client;
 
@@ -158,7 +156,6 @@ static void tidy(void) {
 }
 
 // ---- HTTP
-// ---------------------------------------------------------------------------------------
 
 static void check_http_replies(void) {
     struct nx_span text = nx_buf_span(&replies);
@@ -188,7 +185,6 @@ static void fuzz_http(struct fuzz_input *in) {
 }
 
 // ---- WebSocket
-// ----------------------------------------------------------------------------------
 
 static void put_frame(struct nx_buf *out, uint8_t first, struct nx_span payload) {
     nx_buf_append_char(out, (char)first);

@@ -37,7 +37,6 @@ static struct nx_span json(void) {
 }
 
 // ---- Executions
-// ---------------------------------------------------------------------------------
 
 static void forget(struct guest_run *run) {
     guest_run_free(run);
@@ -123,7 +122,6 @@ static void release(void) {
 }
 
 // ---- Code
-// ---------------------------------------------------------------------------------------
 
 // A handler's bytecode with some bytes changed, or bytes that were never any.
 static void load(void) {

@@ -13,7 +13,6 @@
 static struct nx_sandbox pool = {.config.memory_limit_bytes = GUEST_MEMORY_BYTES};
 
 // ---- Faults
-// -------------------------------------------------------------------------------------
 
 // The engine's handler leaves by a jump if the fault is the guest's. Any other
 // is a bug of ours: it goes to whoever was there before, the fuzzer or the
@@ -58,7 +57,6 @@ void guest_start(const struct nx_engine_imports *imports) {
 }
 
 // ---- Code
-// ---------------------------------------------------------------------------------------
 
 // The payload of the one frame in `frame`.
 static struct nx_span payload_of(const struct nx_buf *frame, enum nx_frame_type type, uint32_t id) {
@@ -114,7 +112,6 @@ void guest_load(uint32_t slot, struct nx_span bytecode) {
 }
 
 // ---- Executions
-// ---------------------------------------------------------------------------------
 
 void guest_run_init(struct guest_run *run, uint32_t id) {
     *run = (struct guest_run){
@@ -232,7 +229,6 @@ void guest_release(struct guest_run *run) {
 }
 
 // ---- What must hold
-// -----------------------------------------------------------------------------
 
 static bool json_ok(struct nx_span json, const struct nx_exec_limits *limits,
                     enum nx_json_kind *kind) {

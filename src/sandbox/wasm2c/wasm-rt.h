@@ -108,7 +108,7 @@ void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *, uint32_t elements
                                     uint32_t max_elements);
 void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *);
 
-// ---- loads and stores ---------------------------------------------------------------------------
+// ---- loads and stores
 // src/guest/build/adapt.cmake turns the generated DEFINE_LOAD(…)/DEFINE_STORE(…) lines into these.
 // The empty asm keeps a load whose result is unused: it must still trap.
 #if defined(__x86_64__)

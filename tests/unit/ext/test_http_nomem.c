@@ -134,7 +134,6 @@ static void take_over(void) {
 #endif
 
 // ---- A server
-// -----------------------------------------------------------------------------------------
 
 static uint16_t port;
 
@@ -169,7 +168,6 @@ static void start_server(pthread_t *thread, int *listener) {
 }
 
 // ---- Calls
-// --------------------------------------------------------------------------------------------
 
 static uv_loop_t loop;
 static struct nx_ext_registry *registry;

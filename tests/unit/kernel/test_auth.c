@@ -102,7 +102,7 @@ static void token_refused(struct nx_auth *auth, struct nx_span token, int code) 
                  err.message);
 }
 
-// ---- Right --------------------------------------------------------------------------------------
+// ---- Right
 
 static void a_right_token(void **state) {
     (void)state;
@@ -151,7 +151,7 @@ static void the_token_of_the_rfc(void **state) {
     nx_buf_free(&raw);
 }
 
-// ---- Headers ------------------------------------------------------------------------------------
+// ---- Headers
 
 #define CLAIMS "{\"exp\":1800000600}"
 
@@ -243,7 +243,7 @@ static void headers_that_are_none(void **state) {
     nx_auth_free(auth);
 }
 
-// ---- Bytes --------------------------------------------------------------------------------------
+// ---- Bytes
 
 static void keys_and_signatures(void **state) {
     (void)state;

@@ -21,7 +21,7 @@
 #include "kernel/auth.h"
 #include "kernel/auth_jose.h"
 
-// ---- Secrets ------------------------------------------------------------------------------------
+// ---- Secrets
 
 static int try_secret(struct nx_span secret, struct nx_error *err) {
     struct nx_auth_key *key = NULL;
@@ -79,7 +79,7 @@ static void strong_secrets(void **state) {
             fail_msg("refused: %s: %s", strong[i], err.message);
 }
 
-// ---- Vectors ------------------------------------------------------------------------------------
+// ---- Vectors
 
 static const char es256_pem[] = "-----BEGIN PUBLIC KEY-----\n"
                                 "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n"
@@ -141,7 +141,7 @@ static void eddsa_of_rfc_8037(void **state) {
         "0KAg");
 }
 
-// ---- Keys made here -----------------------------------------------------------------------------
+// ---- Keys made here
 
 static void to_pem(EVP_PKEY *pair, bool private, char *out, size_t size) {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -212,7 +212,7 @@ static void keys_that_do_not_fit(void **state) {
     EVP_PKEY_free(pair);
 }
 
-// ---- Confusion ----------------------------------------------------------------------------------
+// ---- Confusion
 
 // A token "signed" with HMAC, the public key as its secret: whoever lets the token choose the
 // algorithm takes it.
@@ -265,7 +265,7 @@ static void public_keys_do_not_sign(void **state) {
     nx_auth_key_free(NULL);
 }
 
-// ---- Encoding -----------------------------------------------------------------------------------
+// ---- Encoding
 
 static void base64url(void **state) {
     (void)state;

@@ -105,7 +105,6 @@ static void set_age(const char *path, long seconds) {
 }
 
 // ---- Reading and writing
-// ------------------------------------------------------------------------
 
 static void what_is_written_is_read(void **state) {
     (void)state;
@@ -150,7 +149,6 @@ static void two_share_one_directory(void **state) {
 }
 
 // ---- What is not trusted
-// ------------------------------------------------------------------------
 
 // Refused as it is, replaced by the next write, read again then.
 static void refused_and_replaced(const char *why) {
@@ -288,7 +286,6 @@ static void directories(void **state) {
 }
 
 // ---- Sizes
-// --------------------------------------------------------------------------------------
 
 static void the_least_recently_used_go_first(void **state) {
     (void)state;

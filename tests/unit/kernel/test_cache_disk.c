@@ -263,7 +263,6 @@ static void a_disk_that_fails(void **state) {
 }
 
 // ---- A disk that hangs
-// --------------------------------------------------------------------------
 
 enum { POOL_THREADS = 4 }; // libuv's
 

@@ -201,7 +201,6 @@ static void target_and_header_count_are_bounded(void **state) {
 }
 
 // ---- Chunked bodies
-// ------------------------------------------------------------------------------
 
 // Decodes `text` fed in pieces of `step` bytes.
 static enum nx_http_parsed decode(const char *text, size_t step, struct nx_buf *body,

@@ -57,7 +57,7 @@ static void expect_none(struct nx_schedule *s) {
     assert_false(nx_schedule_take(s, &due));
 }
 
-// ---- Intervals ----------------------------------------------------------------------------------
+// ---- Intervals
 
 static void an_interval_keeps_its_grid(void **state) {
     (void)state;
@@ -138,7 +138,7 @@ static void the_earliest_comes_first(void **state) {
     nx_schedule_free(s);
 }
 
-// ---- Cron ---------------------------------------------------------------------------------------
+// ---- Cron
 
 static void cron_is_due_at_its_time(void **state) {
     (void)state;
@@ -234,7 +234,7 @@ static void a_small_step_back_repeats_nothing(void **state) {
     nx_schedule_free(s);
 }
 
-// ---- Both ---------------------------------------------------------------------------------------
+// ---- Both
 
 static void both_kinds_side_by_side(void **state) {
     (void)state;

@@ -100,7 +100,6 @@ static void test_extension_capabilities(void **state) {
 }
 
 // ---- Capabilities
-// --------------------------------------------------------------------------------
 
 #define CAPS(inside) LOGIC("<Extension name='http'/><Capabilities>\n" inside "</Capabilities>")
 
@@ -166,7 +165,6 @@ static void test_own_capabilities_replace(void **state) {
 }
 
 // ---- Warnings
-// ------------------------------------------------------------------------------------
 
 static void test_unused_states(void **state) {
     (void)state;

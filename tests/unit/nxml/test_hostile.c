@@ -148,7 +148,6 @@ static void test_random(void **state) {
 }
 
 // ---- Slow ones
-// -----------------------------------------------------------------------------------
 
 // A source of about `total` bytes: `head`, then `piece` again and again (%zu in it is a running
 // number), then `tail`. Whatever the answer is, it comes soon.

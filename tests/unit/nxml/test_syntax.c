@@ -155,7 +155,6 @@ static void test_bad_handler_bodies(void **state) {
 }
 
 // ---- Caps
-// ----------------------------------------------------------------------------------------
 
 // `open` `depth` times, `middle` `count` times, `close` `depth` times, as one source.
 static struct parsed parse_repeated(const char *open, const char *middle, const char *close,

@@ -166,7 +166,6 @@ void expect_passed(struct nx_code *code, const struct run_options *options, cons
 }
 
 // ---- one frame, one forgery
-// -------------------------------------------------------------------------
 
 void run_checks(const struct check *checks, size_t count) {
     for (size_t i = 0; i < count; i++) {

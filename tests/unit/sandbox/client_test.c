@@ -18,7 +18,6 @@ static bool in_api; // an API call is under way: no callback may come
 static unsigned fds_before;
 
 // ---- the pool
-// ---------------------------------------------------------------------------------------
 
 unsigned count_fds(void) {
     unsigned count = 0;
@@ -215,7 +214,6 @@ void pool_settle(uint32_t workers) {
 }
 
 // ---- executions
-// -------------------------------------------------------------------------------------
 
 static void put_effects(struct nx_buf *out, const struct nx_segment *s) {
     for (size_t i = 0; i < s->mutation_count; i++) {
@@ -413,7 +411,6 @@ struct nx_code *code_of(struct nx_span text) {
 }
 
 // ---- compiling
-// --------------------------------------------------------------------------------------
 
 static void on_compiled(void *user, const struct nx_compile_result *result) {
     struct compiled *compiled = user;

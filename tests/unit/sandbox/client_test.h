@@ -22,7 +22,6 @@
 #include "sandbox/wire.h"
 
 // ---- the pool
-// ---------------------------------------------------------------------------------------
 
 enum {
     PATIENCE_MS = 20000, // a test that waits longer has failed
@@ -53,7 +52,6 @@ void pool_settle(uint32_t workers);
 unsigned count_fds(void);
 
 // ---- executions
-// -------------------------------------------------------------------------------------
 
 // One execution and what has come of it. Owned by the test; free with run_free.
 struct run {
@@ -99,7 +97,6 @@ void run_free(struct run *run);
 struct nx_code *code_of(struct nx_span text);
 
 // ---- compiling
-// --------------------------------------------------------------------------------------
 
 struct compiled {
     bool finished;
@@ -122,7 +119,6 @@ void run_source(struct run *run, const char *source, const struct run_options *o
 void expect_source(const char *source, const struct run_options *options, const char *text);
 
 // ---- programs of the fake sandbox
-// -------------------------------------------------------------------
 
 struct nx_buf *program_new(void); // the same buffer each time, emptied
 void program_order(struct nx_buf *program, enum fake_order order);

@@ -64,7 +64,6 @@ static bool read_frame(int channel, struct nx_frame_header *header, char **paylo
 }
 
 // ---- worker
-// ---------------------------------------------------------------------------------------
 
 struct execution {
     struct execution *next;
@@ -354,7 +353,6 @@ static _Noreturn void work(int channel) {
 }
 
 // ---- zygote
-// ---------------------------------------------------------------------------------------
 
 static void send_text(enum nx_frame_type type, const char *text) {
     struct nx_buf out;

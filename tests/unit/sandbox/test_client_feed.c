@@ -105,7 +105,6 @@ static void time_used_is_not_given_again(void **unused) {
 }
 
 // ---- warm code
-// --------------------------------------------------------------------------------------
 
 // More handlers than slots, again and again, forwards and backwards: each runs its own code.
 static void more_handlers_than_slots(void **unused) {

@@ -28,7 +28,6 @@ static void put_done(struct nx_buf *payload) {
 }
 
 // ---- bytes
-// ------------------------------------------------------------------------------------------
 
 static void the_answer_itself_passes(void **unused) {
     (void)unused;
@@ -155,7 +154,6 @@ static void counts_too_big_kill(void **unused) {
 }
 
 // ---- order
-// ------------------------------------------------------------------------------------------
 
 static bool killed(void *user) {
     return pool_stats().protocol_kills >= *(uint64_t *)user;
@@ -310,7 +308,6 @@ static void descriptors_are_not_accepted(void **unused) {
 }
 
 // ---- compile requests
-// -------------------------------------------------------------------------------
 
 struct forged_compiled {
     const char *name, *bytecode, *message;

@@ -63,7 +63,6 @@ static void expect_silence(struct run *run, unsigned segments) {
 }
 
 // ---- ending early
-// -----------------------------------------------------------------------------------
 
 static void cancel_before_it_was_sent(void **unused) {
     (void)unused;
@@ -168,7 +167,6 @@ static void cancel_what_hangs(void **unused) {
 }
 
 // ---- resuming
-// ---------------------------------------------------------------------------------------
 
 static void expect_invalid(struct run *run, uint32_t call_id) {
     const struct nx_call_result result = {
@@ -271,7 +269,6 @@ static void as_many_calls_as_there_may_be(void **unused) {
 }
 
 // ---- too many, too large
-// -----------------------------------------------------------------------------
 
 static void no_more_than_max_instances(void **unused) {
     (void)unused;

@@ -77,7 +77,6 @@ static void expect_many(struct run *runs, const char *text) {
 }
 
 // ---- death
-// ------------------------------------------------------------------------------------------
 
 // The one that was running fails, once. Those behind it had not begun, and run in the next worker.
 static void death_fails_only_what_was_running(void **unused) {
@@ -224,7 +223,6 @@ static void a_worker_that_leaves_a_child_behind(void **unused) {
 }
 
 // ---- hanging
-// ----------------------------------------------------------------------------------------
 
 static void the_watchdog_kills_what_hangs(void **unused) {
     (void)unused;
@@ -323,7 +321,6 @@ static void what_is_sent_ahead_is_bounded(void **unused) {
 }
 
 // ---- slowness
-// ---------------------------------------------------------------------------------------
 
 // A handler that takes long and says so.
 static struct nx_code *slow(uint32_t ms) {
@@ -431,7 +428,6 @@ static void slow_twice_kills(void **unused) {
 }
 
 // ---- the zygote
-// -------------------------------------------------------------------------------------
 
 static bool zygote_is_back(void *user) {
     const struct nx_sandbox_stats stats = pool_stats();

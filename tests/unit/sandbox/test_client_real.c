@@ -33,7 +33,6 @@ static int nobody_died(void **unused) {
 }
 
 // ---- compiling and running
-// ---------------------------------------------------------------------------
 
 static void handlers_run(void **unused) {
     (void)unused;
@@ -92,7 +91,6 @@ static void compile_errors_have_a_place(void **unused) {
 }
 
 // ---- grants
-// -----------------------------------------------------------------------------------------
 
 static const struct nx_state_entry secrets[] = {
     {{"open", 4}, {"1", 1}},
@@ -148,7 +146,6 @@ static void everything_else_needs_its_grant(void **unused) {
 }
 
 // ---- suspension
-// -------------------------------------------------------------------------------------
 
 static void several_calls_answered_one_by_one(void **unused) {
     (void)unused;
@@ -222,7 +219,6 @@ static void many_suspended_at_once(void **unused) {
 }
 
 // ---- many handlers
-// ----------------------------------------------------------------------------------
 
 static void more_handlers_than_slots(void **unused) {
     (void)unused;

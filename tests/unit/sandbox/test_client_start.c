@@ -31,7 +31,6 @@ static void expect_works(void) {
 }
 
 // ---- starting
-// ---------------------------------------------------------------------------------------
 
 static void it_starts_works_and_stops(void **unused) {
     (void)unused;
@@ -134,7 +133,6 @@ static void settings_out_of_range(void **unused) {
 }
 
 // ---- a pool that cannot keep its workers
-// ------------------------------------------------------------
 
 // Every worker dies at once: executions fail within a bounded time, and processes are not started
 // in a tight loop.
@@ -175,7 +173,6 @@ static void a_zygote_with_one_worker_in_it(void **unused) {
 }
 
 // ---- stopping
-// ---------------------------------------------------------------------------------------
 
 enum { PHASES = 6 };
 

@@ -150,7 +150,6 @@ static void slow_and_quick_ones_mixed(void **unused) {
 }
 
 // ---- the hard way
-// -----------------------------------------------------------------------------------
 
 static int fresh_pool(void **unused) {
     stop_pool(unused);

@@ -59,7 +59,6 @@ static bool read_sample(struct nx_span payload) {
 }
 
 // ---- writing
-// ---------------------------------------------------------------------------------------
 
 static void what_is_written_is_read_back(void **unused) {
     (void)unused;
@@ -169,7 +168,6 @@ static void a_payload_ends_at_the_frame_limit(void **unused) {
 }
 
 // ---- reading
-// ---------------------------------------------------------------------------------------
 
 static void a_payload_cut_anywhere_fails(void **unused) {
     (void)unused;
@@ -251,7 +249,6 @@ static void a_count_is_bounded_by_its_limit_and_by_the_rest(void **unused) {
 }
 
 // ---- headers
-// ---------------------------------------------------------------------------------------
 
 static int next(const struct nx_frame_header *header) {
     const struct nx_span data = exact_copy(nx_span_of(header, sizeof(*header)));
