@@ -164,7 +164,12 @@ class Server(blackbox.Server):
 
     def sandbox_zygote(self):
         """The child that makes the workers."""
-        return next(pid for pid in self.direct_children() if os.readlink(f"/proc/{pid}/exe").endswith("nexus-sandbox"))
+        def program(pid):
+            try:
+                return os.readlink(f"/proc/{pid}/exe")
+            except OSError:
+                return ""  # it has ended
+        return next(pid for pid in self.direct_children() if program(pid).endswith("nexus-sandbox"))
 
     def ended_well(self, allowed=(0,)):
         """It ended by itself, with one of the codes, and said nothing that only a sanitizer says."""

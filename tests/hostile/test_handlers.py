@@ -127,9 +127,9 @@ def test_over_http(world, pristine, path):
 
 
 def test_no_handler_killed_its_worker(world, pristine):
-    """Whatever ran above ended by itself: one worker, the same all along."""
-    assert pristine and len(world.first_workers) == 1
-    assert world.workers() == world.first_workers
+    """Whatever ran above ended by itself: the first worker is there, others came to help with slow ones."""
+    assert pristine and world.first_workers
+    assert set(world.first_workers) <= set(world.workers())
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent.name != "time"], ids=name_of)
@@ -167,4 +167,4 @@ def test_at_the_edges_of_settings(edge, path):
     assert harness.code_of(result) in ("success", "MEMORY_LIMIT", "RESOURCE_LIMIT", "TIMEOUT",
                                        "EXECUTION_ERROR"), result
     assert edge.run("look")["returnValue"] == edge.expected
-    assert edge.workers() == workers
+    assert set(workers) <= set(edge.workers())

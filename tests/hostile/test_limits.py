@@ -169,7 +169,7 @@ def test_everything_at_once(world):
     assert world.run("all", args={"calls": 4}).get("returnValue") == "sent"
     result = world.run("all", args={"calls": 8})
     assert harness.code_of(result) == "RESOURCE_LIMIT", result["error"]
-    assert world.workers() == workers
+    assert set(workers) <= set(world.workers())
 
 
 @pytest.mark.parametrize("swallow", [
