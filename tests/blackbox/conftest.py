@@ -144,6 +144,14 @@ class Server:
         """Open descriptors, but for the two of each worker: spare ones come when one is slow."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd")) - 2 * len(self.workers())
 
+    def fds_at_rest(self, seconds=10):
+        """How many are open when connections that ended, and workers that begin, have come to rest."""
+        deadline, counts = time.monotonic() + seconds, []
+        while time.monotonic() < deadline and (len(counts) < 6 or len(set(counts[-6:])) > 1):
+            counts.append(self.fd_count())
+            time.sleep(0.05)
+        return counts[-1]
+
     def wait_for_fds(self, at_most, seconds=10):
         """Connections that ended are really gone."""
         deadline = time.monotonic() + seconds

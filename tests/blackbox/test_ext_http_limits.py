@@ -251,7 +251,7 @@ def test_tls_of_an_unknown_authority(start_client, tls, web):
 def test_a_deleted_panel_gives_its_calls_up(start_client, web):
     client = start_client(allow=[web])
     client.get(web.url())
-    fds = client.server.fd_count()
+    fds = client.server.fds_at_rest()
     client.add_panel("doomed")
     result = {}
 
@@ -290,7 +290,7 @@ def test_stop_with_calls_under_way(start_client, web):
 
 def test_calls_leave_nothing_open(client, web):
     client.all([web.url()] * 10)
-    fds = client.server.fd_count()
+    fds = client.server.fds_at_rest()
     for _ in range(5):
         client.all([web.url(), web.url("/big", bytes=70000), "http://127.0.0.1:1/",
                     web.url("/raw", bytes=""), "http://no-such-host.invalid/"] * 4)

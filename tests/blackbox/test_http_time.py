@@ -77,7 +77,7 @@ def test_idle_connections_end_without_a_word(hurry):
 
 def test_clients_that_never_read(hurry):
     server, go_fast = hurry
-    before = server.fd_count()
+    before = server.fds_at_rest()
     body = b'{"size":900000}'
     request = HEAD.replace(b"measure", b"big") + b"Content-Length: %d\r\n\r\n" % len(body) + body
     deaf = []

@@ -278,7 +278,7 @@ def test_execution_goes_on_without_its_client(server, wire):
 
 
 def test_clients_that_leave_at_any_moment_leave_nothing_behind(server, wire):
-    before = server.fd_count()
+    before = server.fds_at_rest()
     request = post()
     for cut in list(range(0, len(request) + 1, 5)) * 3:
         one = wire(request[:cut])

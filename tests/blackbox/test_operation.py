@@ -95,7 +95,7 @@ def test_instances_that_are_all_taken_make_others_wait(start):
 def test_every_refusal_says_when_to_come_back(start):
     server = start(env={"MAX_CLIENTS": "4", "MAX_PANELS": "1"})
     server.create()
-    before = server.fd_count()  # with the descriptor that the first connection makes it keep in reserve
+    before = server.fds_at_rest()  # with the descriptor that the first connection makes it keep in reserve
     full = server.create(COUNTER.replace('"counter"', '"one-more"'))
     assert full.status_code == 429 and int(full.headers["Retry-After"]) >= 1
     health = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -107,7 +107,7 @@ def test_patches_that_nobody_takes_become_one_resync(loud, call):
 
 def test_who_takes_nothing_at_all_is_closed_with_1013(loud, call):
     call("shout")  # its connection stays
-    before = loud.fd_count()
+    before = loud.fds_at_rest()
     with Deaf(loud) as deaf, WebSocket(loud, panel="loud") as other:
         other.read()
         for _ in range(30):
@@ -247,7 +247,7 @@ def test_messages_that_never_end_are_held_up_to_a_cap(start):
 
 def test_a_storm_of_reconnects(server, open_ws):
     ws = open_ws()
-    before = server.fd_count()
+    before = server.fds_at_rest()
     reset = struct.pack("ii", 1, 0)
     for i in range(600):
         one = WebSocket(server)

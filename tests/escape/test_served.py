@@ -54,7 +54,7 @@ def test_many_attacks(server):
     server.create()
     attacked(server, opens_a_file())
     assert server.trigger("counter", "echo").json()["status"] == "success"
-    descriptors = server.fd_count()
+    descriptors = server.fds_at_rest()
     for _ in range(3):  # each waits longer for its worker than the one before
         assert attacked(server, opens_a_file())["status"] == "error"
     assert server.trigger("counter", "echo").json()["status"] == "success"

@@ -45,7 +45,7 @@ def test_nothing_is_left_of_many_deaths(installation, serve, role):
     server = serve(env={"WORKERS": "2"})
     client = Client(server)
     client.settle("warm")
-    before = server.fd_count()
+    before = server.fds_at_rest()
     for number in range(10 if role == WORKER else 4):
         victims = server.workers() if role == WORKER else [server.sandbox_zygote()]
         for pid in victims[:1]:
