@@ -46,13 +46,13 @@ static struct nx_peer *least_ahead(struct nx_sandbox *pool, uint32_t from, uint3
     return best;
 }
 
-static bool spares_alive(const struct nx_sandbox *pool) {
-    for (uint32_t i = pool->config.workers; i < pool->peer_count; i++) {
-        if (nx_peer_alive(&pool->peers[i])) {
-            return true;
-        }
+// How many of peers[from, to) are there. Some may never come: processes or descriptors ran out.
+static uint32_t count_alive(const struct nx_sandbox *pool, uint32_t from, uint32_t to) {
+    uint32_t count = 0;
+    for (uint32_t i = from; i < to; i++) {
+        count += nx_peer_alive(&pool->peers[i]);
     }
-    return false;
+    return count;
 }
 
 // They come in a moment, or never if the system has no processes left: nobody waits for them alone.
@@ -71,12 +71,12 @@ static struct nx_peer *pick(struct nx_sandbox *pool, const struct nx_job *job) {
     if (job->lane == NX_LANE_LIGHT) {
         return peer != NULL ? peer : spare;
     }
-    const bool spares = spares_alive(pool);
-    if (job->lane == NX_LANE_HEAVY && spares) {
+    const uint32_t spares = count_alive(pool, workers, pool->peer_count);
+    if (job->lane == NX_LANE_HEAVY && spares > 1) {
         return spare_places > 1 ? spare : NULL;
     }
-    // One place stays free, unless there is only one at the best of times.
-    if (places + spare_places > 1 || (workers == 1 && !spares)) {
+    // One place stays free, unless there is no second one.
+    if (places + spare_places > 1 || count_alive(pool, 0, workers) + spares == 1) {
         return peer != NULL ? peer : spare;
     }
     return NULL;

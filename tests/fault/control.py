@@ -169,7 +169,10 @@ class Server(blackbox.Server):
                 return os.readlink(f"/proc/{pid}/exe")
             except OSError:
                 return ""  # it has ended
-        return next(pid for pid in self.direct_children() if program(pid).endswith("nexus-sandbox"))
+        found = []
+        assert wait_for(lambda: found.extend(pid for pid in self.direct_children()
+                                             if program(pid).endswith("nexus-sandbox")) or found)
+        return found[0]
 
     def ended_well(self, allowed=(0,)):
         """It ended by itself, with one of the codes, and said nothing that only a sanitizer says."""

@@ -114,6 +114,7 @@ class Client:
         self.session = requests.Session()
         self.session.trust_env = False
         self.model = Model()
+        self.may_wait = False  # while nothing can be accepted, an answer may be missing, not wrong
 
     def close(self):
         self.session.close()
@@ -121,8 +122,10 @@ class Client:
     def ask(self, method, path, **options):
         """The reply, or None if there was none. A server that does not answer fails the test."""
         try:
-            return self.session.request(method, self.server.url + path, timeout=20, **options)
+            return self.session.request(method, self.server.url + path, timeout=2 if self.may_wait else 20, **options)
         except requests.exceptions.Timeout as error:
+            if self.may_wait:
+                return None
             raise AssertionError(f"no answer to {method} {path}") from error
         except requests.exceptions.RequestException:
             return None

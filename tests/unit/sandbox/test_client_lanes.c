@@ -25,6 +25,14 @@ static int setup_none(void **unused) {
     return 0;
 }
 
+static int setup_one_spare(void **unused) {
+    (void)unused;
+    pool_start_lanes(1, 1, 64);
+    pool_settle(1);
+    hog_count = 0;
+    return 0;
+}
+
 static int teardown(void **unused) {
     (void)unused;
     for (size_t i = 0; i < hog_count; i++) {
@@ -103,6 +111,32 @@ static void heavy_ones_leave_a_place_to_unsure_ones(void **unused) {
     expect_quick(NX_LANE_LIGHT);
 }
 
+static bool both_alive(void *user) {
+    (void)user;
+    return pool_stats().workers_alive == 2;
+}
+
+// Spare workers may never come, where processes or descriptors ran out. A place that is left free
+// for others must not be the last one that those it is left free from could ever have.
+static void a_single_spare_serves_everybody(void **unused) {
+    (void)unused;
+    struct nx_buf *program = program_new();
+    program_order(program, FAKE_SLOW); // wakes the spare one
+    program_segment(program, &(struct forged){.json = "1"});
+    struct nx_code *code = code_of_program(program);
+    struct run run;
+    run_start(&run, code, NULL);
+    run_wait(&run, 1);
+    loop_until(both_alive, NULL);
+    for (int i = 0; i < 3; i++) {
+        expect_quick(NX_LANE_HEAVY);
+        expect_quick(NX_LANE_UNSURE);
+        expect_quick(NX_LANE_LIGHT);
+    }
+    run_free(&run);
+    nx_code_unref(code);
+}
+
 // The spare workers are not there before somebody needs them, and nobody waits for them.
 static void spares_come_when_needed(void **unused) {
     (void)unused;
@@ -169,6 +203,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(unsure_ones_leave_a_place, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(heavy_ones_leave_a_place_to_unsure_ones, setup_lanes,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_single_spare_serves_everybody, setup_one_spare, teardown),
         cmocka_unit_test_setup_teardown(spares_come_when_needed, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(spares_stand_in_for_slow_workers, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(without_spares_there_are_no_lanes, setup_none, teardown),
