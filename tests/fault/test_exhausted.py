@@ -35,8 +35,8 @@ def test_no_memory_for_a_while(installation, serve):
 
 
 def test_no_descriptors(serve):
-    """More clients than descriptors: those past them are sent away or wait, the server does not spin, loses
-    nothing that it acknowledged, and serves newcomers when descriptors are free again."""
+    """More clients than descriptors: those past them are sent away or wait, the server does not spin, and
+    serves newcomers when descriptors are free again."""
     server = serve(limits="ulimit -n 64")
     client = Client(server)
     client.settle("before")
