@@ -182,6 +182,24 @@ static void on_cache_news(void *user, enum nx_cache_news news, const char *detai
         NX_LOG_FIELDS(NX_LOG_STR("error", detail), NX_LOG_BOOL("audit", news == NX_CACHE_REFUSED)));
 }
 
+static void on_sandbox_news(void *user, enum nx_sandbox_news news, pid_t pid, const char *detail) {
+    static const char *const messages[] = {
+        [NX_SANDBOX_WORKER_DIED] = "a worker ended unexpectedly; another takes its place",
+        [NX_SANDBOX_WORKER_HUNG] =
+            "a worker that did not answer was killed; another takes its place",
+        [NX_SANDBOX_WORKER_ROGUE] =
+            "a worker that broke a rule was killed; another takes its place",
+        [NX_SANDBOX_ZYGOTE_LOST] = "the zygote was lost; it is started again, and all workers",
+        [NX_SANDBOX_ZYGOTE_BACK] = "the zygote was started again",
+    };
+    const bool audit = news == NX_SANDBOX_WORKER_ROGUE; // no handler can do that: the sandbox leaks
+    (void)user;
+    nx_log(news == NX_SANDBOX_ZYGOTE_BACK ? NX_LOG_INFO : NX_LOG_WARN, audit ? "audit" : "sandbox",
+           messages[news],
+           NX_LOG_FIELDS(NX_LOG_INT("pid", pid), NX_LOG_STR("error", detail),
+                         NX_LOG_BOOL("audit", audit)));
+}
+
 // ---- Stopping
 
 static void on_disk_closed(void *user) {
@@ -290,6 +308,7 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
     runtime_config(&s->config, &runtime);
     runtime.policy = s->access.policy;
     runtime.sandbox.launcher = s->launcher;
+    runtime.sandbox.on_news = on_sandbox_news;
     if (s->disk)
         runtime.cache_tier = nx_cache_disk_tier(s->disk);
     int rc = nx_runtime_start(&s->runtime, &s->loop, &runtime, err);

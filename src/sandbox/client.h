@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "base/caps.h"
@@ -42,6 +43,15 @@ struct nx_execution;
 
 struct nx_launcher;
 
+// What became of a process of the sandbox though nobody meant it to. Whatever was lost is replaced.
+enum nx_sandbox_news {
+    NX_SANDBOX_WORKER_DIED,  // by itself, or somebody killed it
+    NX_SANDBOX_WORKER_HUNG,  // it did not answer in time, and was killed
+    NX_SANDBOX_WORKER_ROGUE, // it said what no honest worker says, and was killed
+    NX_SANDBOX_ZYGOTE_LOST,  // it ended, or could not be started again
+    NX_SANDBOX_ZYGOTE_BACK,
+};
+
 struct nx_sandbox_config {
     // What starts nexus-sandbox (launcher.h); borrowed until the pool is gone. NULL: one of the
     // pool's own.
@@ -54,6 +64,11 @@ struct nx_sandbox_config {
     uint32_t memory_limit_bytes; // linear memory per instance
     uint32_t stack_limit_bytes;  // JavaScript stack per instance
     uint32_t spare_instances;    // that each worker makes before its first execution
+    // Hears of what happens between start and stop; NULL: nobody does. `pid` is the process's, 0 if
+    // there was none; `detail` says why the zygote was lost, else it is empty, and is valid during
+    // the call. Must not call the pool.
+    void (*on_news)(void *user, enum nx_sandbox_news news, pid_t pid, const char *detail);
+    void *on_news_user;
 };
 
 // Starts the zygote and its workers and waits until the first one is ready (bounded, 10 s).

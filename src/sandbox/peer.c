@@ -249,11 +249,13 @@ static void fail_lost(struct nx_peer *peer, enum nx_peer_end why) {
 
 void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why) {
     struct nx_sandbox *pool = peer->pool;
+    const pid_t pid = peer->pid;
     if (nx_peer_alive(peer)) {
         kill_process(peer);
     }
     if (why != NX_PEER_STOPPING) {
         count(peer, why);
+        nx_pool_tell(pool, (enum nx_sandbox_news)why, pid, "");
         fail_lost(peer, why);
         // Late enough that a callback above could not have been handed these very bytes.
         nx_buf_reset(&peer->in);

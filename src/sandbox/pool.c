@@ -17,6 +17,13 @@ uint32_t nx_pool_backoff(uint32_t last_ms, uint64_t lifetime_ns) {
     return next < NX_RESTART_MAX_MS ? next : NX_RESTART_MAX_MS;
 }
 
+void nx_pool_tell(const struct nx_sandbox *pool, enum nx_sandbox_news news, pid_t pid,
+                  const char *detail) {
+    if (pool->config.on_news != NULL && pool->started && !pool->stopping) {
+        pool->config.on_news(pool->config.on_news_user, news, pid, detail);
+    }
+}
+
 // ---- start
 
 static void init_peer(struct nx_sandbox *pool, uint32_t index) {
@@ -111,6 +118,7 @@ int nx_sandbox_start(struct nx_sandbox **out, uv_loop_t *loop,
         nx_sandbox_stop(pool, nothing, NULL);
         return status;
     }
+    pool->started = true;
     nx_dispatch_later(pool);
     *out = pool;
     return 0;

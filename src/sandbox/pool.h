@@ -175,7 +175,7 @@ struct nx_sandbox {
     bool tick_active;
     bool dirty; // something to dispatch or write
     struct nx_segment_scratch scratch;
-    bool stopping;
+    bool started, stopping;
     uint32_t open_handles;
     void (*on_stopped)(void *user);
     void *on_stopped_user;
@@ -188,6 +188,9 @@ void nx_pool_handle_closed(struct nx_sandbox *pool);
 // The wait before a process that lived for `lifetime_ns` is started again, given the last wait:
 // none for one that lived a second.
 uint32_t nx_pool_backoff(uint32_t last_ms, uint64_t lifetime_ns);
+// Tells the pool's owner, unless the pool starts or stops.
+void nx_pool_tell(const struct nx_sandbox *pool, enum nx_sandbox_news news, pid_t pid,
+                  const char *detail);
 
 // ---- zygote_link.c
 
@@ -212,10 +215,10 @@ void nx_peer_flush(struct nx_peer *peer);
 void nx_peer_read(struct nx_peer *peer);
 
 enum nx_peer_end {
-    NX_PEER_DIED,     // its channel closed
-    NX_PEER_HUNG,     // past its deadline
-    NX_PEER_ROGUE,    // broke a rule
-    NX_PEER_STOPPING, // the pool stops
+    NX_PEER_DIED = NX_SANDBOX_WORKER_DIED,   // its channel closed
+    NX_PEER_HUNG = NX_SANDBOX_WORKER_HUNG,   // past its deadline
+    NX_PEER_ROGUE = NX_SANDBOX_WORKER_ROGUE, // broke a rule
+    NX_PEER_STOPPING,                        // the pool stops
 };
 // Kills the worker, settles what it had, and marks the peer for a new process. Calls callbacks.
 void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why);

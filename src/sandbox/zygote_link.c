@@ -85,11 +85,12 @@ static void lose(struct nx_sandbox *pool) {
         link->spawning->starting = false;
         link->spawning = NULL;
     }
-    link->ready = false;
-    link->pid = 0;
     if (link->error.code == 0) {
         nx_error_set(&link->error, NX_E_IO, "the sandbox process ended unexpectedly");
     }
+    nx_pool_tell(pool, NX_SANDBOX_ZYGOTE_LOST, link->pid, link->error.message);
+    link->ready = false;
+    link->pid = 0;
     const uint64_t now = nx_clock_monotonic_ns();
     link->restart_delay_ms = nx_pool_backoff(link->restart_delay_ms, now - link->started_ns);
     link->restart_at_ns = now + (uint64_t)link->restart_delay_ms * 1000000;
@@ -114,6 +115,7 @@ static int on_ready(struct nx_sandbox *pool, struct nx_span payload) {
                             "nexus-sandbox is of another build than nexus");
     }
     pool->zygote.ready = true;
+    nx_pool_tell(pool, NX_SANDBOX_ZYGOTE_BACK, pool->zygote.pid, "");
     nx_zygote_fill(pool);
     return 0;
 }
@@ -317,8 +319,7 @@ void nx_zygote_fill(struct nx_sandbox *pool) {
     if (link->channel < 0) {
         if (now >= link->restart_at_ns) {
             pool->worker_restarts++;
-            struct nx_error err = {0};
-            (void)nx_zygote_start(pool, &err); // failing sets the next try's time
+            (void)nx_zygote_start(pool, &link->error); // failing sets the next try's time
         }
         return;
     }

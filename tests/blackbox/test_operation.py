@@ -121,14 +121,14 @@ def test_every_refusal_says_when_to_come_back(start):
 
 # ---- Ready and healthy -------------------------------------------------------------------------------
 
-def zygote(server):
-    worker, = server.workers()
-    return int(pathlib.Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_without_a_worker_neither_ready_nor_healthy(start):
     server = start()
-    parent, worker = zygote(server), server.workers()[0]
+    worker, = server.workers()
+    parent = parent_of(worker)
     assert (server.get("/ready").json(), server.get("/health").json()["status"]) == ({"status": "ready"}, "healthy")
     os.kill(parent, signal.SIGSTOP)  # nobody makes a new one
     os.kill(worker, signal.SIGKILL)
@@ -143,6 +143,38 @@ def test_without_a_worker_neither_ready_nor_healthy(start):
     server.create()
     assert server.trigger("counter", "increment").json()["returnValue"] == 1
     server.stop_cleanly()
+
+
+def test_lost_processes_are_logged(start):
+    """A worker that is killed, one that does not answer, and the zygote, with which its workers go."""
+    server = start(env={"TIMEOUT_MS": "1000"})
+    server.create()
+
+    def warned(start_of_message, *pids):
+        return [line for line in server.logs() if line["msg"].startswith(start_of_message) and line["pid"] in pids
+                and (line["level"], line["component"], line["audit"]) == ("warn", "sandbox", False)]
+    assert not [line for line in server.logs() if line["component"] == "sandbox"]
+    killed = server.workers()[0]
+    parent = parent_of(killed)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: warned("a worker ended unexpectedly", killed))
+    wait_until(lambda: set(server.workers()) - {killed} and server.get("/ready").status_code == 200)
+    os.kill(parent, signal.SIGSTOP)  # nobody makes a new one
+    stopped = server.workers()
+    for worker in stopped:
+        os.kill(worker, signal.SIGSTOP)
+    assert server.trigger("counter", "echo").json()["error"]["code"] == "TIMEOUT"
+    wait_until(lambda: warned("a worker that did not answer was killed", *stopped))
+    os.kill(parent, signal.SIGKILL)
+    wait_until(lambda: server.logs("the zygote was started again"))
+    lost, = warned("the zygote was lost", parent)
+    assert lost["error"] == "the sandbox process ended unexpectedly"
+    assert server.logs("the zygote was started again")[0]["pid"] not in (0, parent)
+    wait_until(lambda: server.get("/ready").status_code == 200)
+    assert server.trigger("counter", "increment").json()["returnValue"] == 1
+    count = len(server.logs())
+    server.stop_cleanly()
+    assert not [line for line in server.logs()[count:] if line["component"] == "sandbox"], "an orderly end is no loss"
 
 
 def test_draining_is_not_ready_but_healthy(start):

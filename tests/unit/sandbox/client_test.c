@@ -16,6 +16,7 @@ struct nx_sandbox *test_pool;
 
 static bool in_api; // an API call is under way: no callback may come
 static unsigned fds_before;
+static uint64_t news_count[NX_SANDBOX_ZYGOTE_BACK + 1];
 
 // ---- the pool
 
@@ -46,7 +47,15 @@ static void warm_up_libuv(void) {
     assert_int_equal(uv_loop_close(&test_loop), 0);
 }
 
-static int try_start(const struct nx_sandbox_config *config, struct nx_error *err) {
+static void on_news(void *user, enum nx_sandbox_news news, pid_t pid, const char *detail) {
+    assert_ptr_equal(user, &test_pool);
+    assert_true(pid != 0 || news == NX_SANDBOX_ZYGOTE_LOST);
+    assert_int_equal(detail[0] != '\0', news == NX_SANDBOX_ZYGOTE_LOST);
+    news_count[news]++;
+}
+
+static int try_start(const struct nx_sandbox_config *wanted, struct nx_error *err) {
+    struct nx_sandbox_config config = *wanted;
     static bool warm;
     if (!warm) {
         warm_up_libuv();
@@ -54,8 +63,11 @@ static int try_start(const struct nx_sandbox_config *config, struct nx_error *er
     }
     fds_before = count_fds();
     assert_int_equal(uv_loop_init(&test_loop), 0);
+    config.on_news = on_news;
+    config.on_news_user = &test_pool;
+    memset(news_count, 0, sizeof(news_count));
     in_api = true;
-    const int status = nx_sandbox_start(&test_pool, &test_loop, config, err);
+    const int status = nx_sandbox_start(&test_pool, &test_loop, &config, err);
     in_api = false;
     return status;
 }
@@ -70,22 +82,23 @@ static void start(const struct nx_sandbox_config *config) {
     assert_non_null(test_pool);
 }
 
+static struct nx_sandbox_config fake_config(enum fake_zygote behaviour, uint32_t workers,
+                                            uint32_t max_instances) {
+    return (struct nx_sandbox_config){.executable = NX_TEST_FAKE_SANDBOX,
+                                      .workers = workers,
+                                      .max_instances = max_instances,
+                                      .memory_limit_bytes = FAKE_MEMORY_BYTES(behaviour),
+                                      .stack_limit_bytes = FAKE_STACK_BYTES};
+}
+
 void pool_start_fake(enum fake_zygote behaviour, uint32_t workers, uint32_t max_instances) {
-    const struct nx_sandbox_config config = {.executable = NX_TEST_FAKE_SANDBOX,
-                                             .workers = workers,
-                                             .max_instances = max_instances,
-                                             .memory_limit_bytes = FAKE_MEMORY_BYTES(behaviour),
-                                             .stack_limit_bytes = FAKE_STACK_BYTES};
+    const struct nx_sandbox_config config = fake_config(behaviour, workers, max_instances);
     start(&config);
 }
 
 void pool_start_lanes(uint32_t workers, uint32_t spares, uint32_t max_instances) {
-    const struct nx_sandbox_config config = {.executable = NX_TEST_FAKE_SANDBOX,
-                                             .workers = workers,
-                                             .spare_workers = spares,
-                                             .max_instances = max_instances,
-                                             .memory_limit_bytes = FAKE_MEMORY_BYTES(FAKE_GOOD),
-                                             .stack_limit_bytes = FAKE_STACK_BYTES};
+    struct nx_sandbox_config config = fake_config(FAKE_GOOD, workers, max_instances);
+    config.spare_workers = spares;
     start(&config);
 }
 
@@ -108,12 +121,10 @@ static void check_nothing_left(void) {
 }
 
 int pool_try_start(const char *executable, enum fake_zygote behaviour, struct nx_error *err) {
-    const struct nx_sandbox_config config = {.executable = executable == NULL ? NX_TEST_FAKE_SANDBOX
-                                                                              : executable,
-                                             .workers = 2,
-                                             .max_instances = 8,
-                                             .memory_limit_bytes = FAKE_MEMORY_BYTES(behaviour),
-                                             .stack_limit_bytes = FAKE_STACK_BYTES};
+    struct nx_sandbox_config config = fake_config(behaviour, 2, 8);
+    if (executable != NULL) {
+        config.executable = executable;
+    }
     const int status = try_start(&config, err);
     if (status != 0) {
         check_nothing_left();
@@ -146,6 +157,8 @@ static bool is_set(void *user) {
 void pool_stop(void) {
     const struct nx_sandbox_stats stats = pool_stats();
     bool stopped = false;
+    assert_int_equal(news_count[NX_SANDBOX_WORKER_HUNG], stats.watchdog_kills);
+    assert_int_equal(news_count[NX_SANDBOX_WORKER_ROGUE], stats.protocol_kills);
     in_api = true;
     nx_sandbox_stop(test_pool, on_stopped, &stopped);
     in_api = false;
