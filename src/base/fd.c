@@ -124,6 +124,8 @@ ssize_t nx_fd_recv(int sock, void *data, size_t len, int *fd) {
     if (n < 0)
         return NX_E_IO;
     take_descriptors(&msg, fd);
+    if (*fd < 0 && (msg.msg_flags & MSG_CTRUNC))
+        *fd = NX_FD_LOST;
     return n;
 }
 

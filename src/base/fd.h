@@ -29,8 +29,11 @@ int nx_fd_read_all(int fd, void *data, size_t len);
 // Sends `len` (>= 1) bytes together with one descriptor over a Unix socket. 0 or NX_E_IO.
 int nx_fd_send(int sock, const void *data, size_t len, int fd);
 
-// Receives up to `len` bytes and at most one descriptor (*fd = -1 if none came; any further ones
-// are closed). Returns the byte count, 0 at end of file, or NX_E_IO.
+// A descriptor that came, but found this process at its limit of them: the system dropped it.
+enum { NX_FD_LOST = -2 };
+
+// Receives up to `len` bytes and at most one descriptor (*fd = -1 if none came, NX_FD_LOST; any
+// further ones are closed). Returns the byte count, 0 at end of file, or NX_E_IO.
 ssize_t nx_fd_recv(int sock, void *data, size_t len, int *fd);
 
 // Reads a whole regular file of at most `max_bytes` into `out` (initialised here, and left empty on

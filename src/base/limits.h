@@ -319,8 +319,14 @@
 #define NX_HTTP_CHUNK_OVERHEAD         8
 #define NX_DEFAULT_MAX_CLIENTS         10000
 #define NX_MAX_CLIENTS                 1000000
-// Descriptors kept free for workers, files and extensions when connections are many.
+// Descriptors kept free for files and extensions when connections are many; half of them are lent
+// to connections that are told to go.
 #define NX_HTTP_SPARE_FDS              128
+// And, whatever the limit: those that the server is never without, and for each worker its channel
+// and what stands for its process. With fewer left for clients than the last it does not start.
+#define NX_OWN_FDS                     32
+#define NX_WORKER_FDS                  2
+#define NX_HTTP_LEAST_FDS              8
 #define NX_HTTP_BACKLOG                511
 // Descriptors that are not connections, at most: those of workers, extensions, listeners.
 #define NX_OTHER_FDS                   4096

@@ -133,11 +133,15 @@ static int load_config(struct nx_config *config, struct nx_access *access) {
     return rc;
 }
 
+// One more than all heavy executions may take: the last is for those not known yet.
+static uint32_t spare_workers(const struct nx_config *config) {
+    return config->workers < NX_MAX_WORKERS ? config->workers + 1 : NX_MAX_WORKERS;
+}
+
 static void runtime_config(const struct nx_config *from, struct nx_runtime_config *to) {
     nx_runtime_config_default(to);
     to->sandbox.workers = from->workers;
-    // One more than all heavy executions may take: the last is for those not known yet.
-    to->sandbox.spare_workers = from->workers < NX_MAX_WORKERS ? from->workers + 1 : NX_MAX_WORKERS;
+    to->sandbox.spare_workers = spare_workers(from);
     to->sandbox.max_instances = from->max_instances;
     to->sandbox.memory_limit_bytes = from->memory_limit_mb * 1024u * 1024u;
     to->sandbox.stack_limit_bytes = from->stack_limit_kb * 1024u;
@@ -299,6 +303,7 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
         .allow_query_token = s->config.allow_query_token,
         .body_limit_bytes = s->config.body_limit_bytes,
         .max_clients = s->config.max_clients,
+        .worker_fds = NX_WORKER_FDS * (s->config.workers + spare_workers(&s->config)),
         .max_panels = s->config.max_panels,
         .audit_all = s->config.audit_all,
         .auth = s->access.auth,

@@ -27,6 +27,7 @@ struct nx_http_config {
     const char *public_url; // what wsUrl is built from, no '/' at its end; NULL: http://host:port
     uint32_t body_limit_bytes;
     uint32_t max_clients; // connections; lowered to what the descriptor limit allows
+    uint32_t worker_fds;  // descriptors that workers may take
     uint32_t max_panels;  // shown in listings
     bool audit_all;       // AUDIT=all: requests that are admitted are logged
     // Borrowed until the server is gone.

@@ -73,7 +73,7 @@ static void take(struct nx_http *http, uv_stream_t *listener, struct nx_http_con
     // Some of those past the cap are told so before they are closed, the rest is not.
     if (http->conn_count <= http->config.max_clients)
         nx_http_conn_start(conn);
-    else if (http->conn_count <= http->config.max_clients + NX_HTTP_SPARE_FDS / 2)
+    else if (http->conn_count <= http->config.max_clients + http->turned_away_max)
         nx_http_conn_turn_away(conn);
     else
         nx_http_conn_close(conn);

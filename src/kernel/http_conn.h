@@ -133,6 +133,7 @@ struct nx_http {
     struct nx_http_conn_list conns;
     struct nx_http_conn_list resume; // kept-alive connections with a request already read
     uint32_t conn_count;
+    uint32_t turned_away_max; // of those past max_clients: they are told why they have to go
     size_t buffered_bytes;
     bool ready, draining;
     uint32_t protections; // of this process: bits of enum nx_protection

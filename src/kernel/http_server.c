@@ -45,18 +45,31 @@ static void on_sweep(uv_timer_t *timer) {
 
 // ---- Starting
 
-// As many connections as descriptors: the soft limit is raised to the hard one first.
-static uint32_t affordable_clients(uint32_t wanted) {
+// As many connections as descriptors, less those that others need: a worker that cannot be started
+// for want of one is worse than a client that is sent away. The soft limit is raised to the hard
+// one first.
+static int limit_clients(struct nx_http *http, struct nx_error *err) {
+    struct nx_http_config *config = &http->config;
     struct rlimit files;
+    http->turned_away_max = NX_HTTP_SPARE_FDS / 2;
     if (getrlimit(RLIMIT_NOFILE, &files))
-        return wanted;
+        return nx_error_errno(err, "getrlimit");
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur == RLIM_INFINITY)
-        return wanted;
-    rlim_t spare = files.rlim_cur > 2 * NX_HTTP_SPARE_FDS ? NX_HTTP_SPARE_FDS : files.rlim_cur / 2;
-    rlim_t most = files.rlim_cur - spare;
-    return wanted < most ? wanted : (uint32_t)most;
+        return 0;
+    rlim_t own = NX_OWN_FDS + (rlim_t)config->worker_fds;
+    if (files.rlim_cur < own + NX_HTTP_LEAST_FDS)
+        return nx_error_set(err, NX_E_IO, "%ju descriptors (ulimit -Hn) are too few: at least %ju",
+                            (uintmax_t)files.rlim_cur, (uintmax_t)(own + NX_HTTP_LEAST_FDS));
+    // Where there are few, clients and extensions get less, workers do not.
+    rlim_t left = files.rlim_cur - own;
+    rlim_t spare = left / 4 < NX_HTTP_SPARE_FDS ? left / 4 : NX_HTTP_SPARE_FDS;
+    rlim_t most = left - spare;
+    http->turned_away_max = (uint32_t)(spare / 2);
+    if (config->max_clients > most)
+        config->max_clients = (uint32_t)most;
+    return 0;
 }
 
 static int parse_address(const char *host, uint16_t port, struct sockaddr_storage *address) {
@@ -151,7 +164,6 @@ static struct nx_http *new_server(uv_loop_t *loop, struct nx_runtime *runtime,
     http->runtime = runtime;
     http->config = *config;
     http->config.host = http->config.public_url = NULL;
-    http->config.max_clients = affordable_clients(config->max_clients);
     http->started_ms = uv_now(loop);
     http->spare_fd = -1;
     TAILQ_INIT(&http->conns);
@@ -181,7 +193,9 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
     http->listener.data = http->ws_listener.data = http->metrics_listener.data = http;
     http->sweep.data = http->resumer.data = http;
     http->open_handles = 5;
-    int rc = nx_loop_reserve(loop, http->config.max_clients + NX_OTHER_FDS, err);
+    int rc = limit_clients(http, err);
+    if (rc == 0)
+        rc = nx_loop_reserve(loop, http->config.max_clients + NX_OTHER_FDS, err);
     if (rc == 0)
         rc = bind_listeners(http, config, err);
     if (rc == 0)

@@ -113,7 +113,7 @@ static int explain(struct nx_launcher *launcher, const struct nx_launched *launc
         errno = launched->error;
         return nx_error_errno(err, "the launcher %s", itself[step]);
     }
-    // The process exists without the program, and ends at once.
+    // The process exists, without the program or without its channel, and ends at once.
     if (launched->pid > 0) {
         (void)waitpid(launched->pid, NULL, 0);
     }
@@ -135,6 +135,12 @@ int nx_launcher_run(struct nx_launcher *launcher, int channel, pid_t *pid, int *
     if (launched.error == 0 && *pidfd >= 0 && launched.pid > 0) {
         *pid = launched.pid;
         return 0;
+    }
+    if (*pidfd == NX_FD_LOST) {
+        // It runs, and there is nothing to signal it with. Its program ends at the end of its
+        // channel, and until then is waited for: the channel has to end here.
+        (void)shutdown(channel, SHUT_RDWR);
+        launched.error = EMFILE;
     }
     nx_fd_close(pidfd);
     return explain(launcher, &launched, err);

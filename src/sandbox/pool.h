@@ -204,7 +204,9 @@ void nx_zygote_stop(struct nx_sandbox *pool);
 
 // ---- peer.c
 
-// The worker's process exists: `channel` and `pidfd` become the peer's.
+// The worker's process exists: `channel` and `pidfd` become the peer's. Without a pidfd
+// (descriptors ran out) or memory it is not attached: both are closed, and it ends with its
+// channel.
 int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd);
 bool nx_peer_alive(const struct nx_peer *peer);
 // Whether it has no process and should have one.

@@ -126,24 +126,21 @@ static int on_spawned(struct nx_sandbox *pool, struct nx_span payload, int *pidf
     nx_wire_reader_init(&r, payload);
     const pid_t pid = (pid_t)nx_wire_get_u32(&r);
     pool->protections = nx_wire_get_u32(&r);
-    if (peer == NULL || !nx_wire_reader_done(&r) || (pid != 0) != (*pidfd >= 0)) {
+    if (peer == NULL || !nx_wire_reader_done(&r) || (pid == 0) != (*pidfd == -1)) {
         return nx_error_set(&pool->zygote.error, NX_E_PROTOCOL, "malformed SPAWNED frame");
     }
     pool->zygote.spawning = NULL;
     peer->starting = false;
-    if (pid == 0) {
-        nx_fd_close(&peer->channel);
-        try_later(peer);
-        nx_zygote_fill(pool);
-        return 0;
-    }
     const int channel = peer->channel;
     peer->channel = -1;
-    const int status = nx_peer_attach(peer, channel, pid, *pidfd);
+    // There may be no worker, or no descriptor or memory here to hold it. Those that serve stay.
+    if (nx_peer_attach(peer, channel, pid, *pidfd) != 0) {
+        try_later(peer);
+    }
     *pidfd = -1; // the peer's, whatever came of it
     nx_zygote_fill(pool);
     nx_dispatch_later(pool);
-    return status;
+    return 0;
 }
 
 static int on_failed(struct nx_sandbox *pool, struct nx_span payload) {

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory, descriptors, the disk behind the log, and time itself run out or jump. The server says so
 where it can, spins nowhere, and goes on when they are back."""
+import contextlib
 import os
 import pathlib
+import signal
 import socket
 import threading
 import time
@@ -37,25 +39,20 @@ def test_no_memory_for_a_while(installation, serve):
 def test_no_descriptors(serve):
     """More clients than descriptors: those past them are sent away or wait, the server does not spin, and
     serves newcomers when descriptors are free again."""
-    server = serve(limits="ulimit -n 64")
+    server = serve(limits="ulimit -n 64", env={"WORKERS": "2"})
     client = Client(server)
     client.settle("before")
     others = []
     for _ in range(200):
         others.append(socket.create_connection(("127.0.0.1", server.port), timeout=10))
-    client.may_wait = True
-    client.trigger("mark", "meanwhile")
-    client.may_wait = False
+    client.settle("meanwhile")
     before, began = cpu_seconds(server.process.pid), time.monotonic()
     time.sleep(1)
     used = cpu_seconds(server.process.pid) - before
     assert used < 0.5 * (time.monotonic() - began), f"{used} s of processor time for nothing"
     for one in others:
         one.close()
-    newcomer = Client(server)
-    newcomer.may_wait = True  # it stands behind all those that waited and have left
-    assert wait_for(lambda: newcomer.trigger("mark", f"n{time.monotonic()}").get("status") == "success")
-    newcomer.close()
+    client.settle("after")
     client.close()
     server.stop_cleanly()
 
@@ -88,6 +85,47 @@ def test_accepting_without_a_single_descriptor(installation, serve):
     server.stop_cleanly()
 
 
+class Crowd:
+    """Clients that come as fast as they can, and stay: they take every descriptor that gets free."""
+
+    def __init__(self, port):
+        self.port, self.over, self.sockets = port, False, []
+        self.thread = threading.Thread(target=self.come)
+        self.thread.start()
+
+    def come(self):
+        while not self.over:
+            with contextlib.suppress(OSError):
+                self.sockets.append(socket.create_connection(("127.0.0.1", self.port), timeout=10))
+            time.sleep(0.001)
+
+    def leave(self):
+        self.over = True
+        self.thread.join()
+        for one in self.sockets:
+            one.close()
+
+
+def test_starting_processes_without_descriptors(serve):
+    """All sandbox processes are lost, and clients take the descriptors that new ones would need: the server
+    does not wait for what it has not got, and has workers again as soon as there are descriptors."""
+    server = serve()
+    client = Client(server)
+    for number in range(8):
+        client.settle(f"before {number}")
+        limit(server.process.pid, len(os.listdir(f"/proc/{server.process.pid}/fd")) + number)
+        crowd = Crowd(server.port)
+        os.kill(server.sandbox_zygote(), signal.SIGKILL)
+        for _ in range(20):
+            client.ask("GET", "/health")  # sent away perhaps, but not left without an answer
+            time.sleep(0.05)
+        limit(server.process.pid, 1024)
+        crowd.leave()
+        client.settle(f"after {number}")
+    client.close()
+    server.stop_cleanly()
+
+
 def limit(pid, descriptors):
     import resource
     _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -105,7 +143,7 @@ def test_too_few_descriptors_to_start(serve):
             assert server.errors or server.lines, f"said nothing with {descriptors}"
         else:
             server.stop()
-    server = serve(limits="ulimit -n 64")
+    server = serve(limits="ulimit -n 64", env={"WORKERS": "2"})
     server.stop_cleanly()
 
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -137,6 +138,29 @@ static void send_many(int sock, int fd, int count) {
     assert_int_equal(sendmsg(sock, &msg, MSG_NOSIGNAL), 1);
 }
 
+static void a_descriptor_that_finds_no_place_is_lost(void **state) {
+    (void)state;
+    int pair[2], got = -1;
+    char byte;
+    struct rlimit before, full;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    full = before;
+    full.rlim_cur = 0;
+    assert_int_equal(nx_fd_send(pair[0], "xy", 2, pair[0]), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+    const ssize_t n = nx_fd_recv(pair[1], &byte, 1, &got);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(got, NX_FD_LOST);
+    nx_fd_close(&got); // as harmless as without one
+    assert_int_equal(got, -1);
+    assert_int_equal(nx_fd_recv(pair[1], &byte, 1, &got), 1);
+    assert_int_equal(got, -1);
+    nx_fd_close(&pair[0]);
+    nx_fd_close(&pair[1]);
+}
+
 static void surplus_descriptors_are_closed(void **state) {
     (void)state;
     int pair[2];
@@ -228,6 +252,7 @@ int main(void) {
         cmocka_unit_test(read_and_write_all_survive_interruption),
         cmocka_unit_test(bad_descriptors_are_errors),
         cmocka_unit_test(descriptor_travels_with_its_bytes),
+        cmocka_unit_test(a_descriptor_that_finds_no_place_is_lost),
         cmocka_unit_test(surplus_descriptors_are_closed),
         cmocka_unit_test(files_are_read_up_to_the_limit),
         cmocka_unit_test(files_without_a_size_are_limited),

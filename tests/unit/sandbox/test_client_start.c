@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -172,6 +173,71 @@ static void a_zygote_with_one_worker_in_it(void **unused) {
     pool_stop();
 }
 
+// ---- descriptors that run out
+
+// Somebody who takes every descriptor but two, which is what asking for a worker needs, and in the
+// end the one that is left then, which the answer needs.
+static struct {
+    int held[64];
+    unsigned count;
+    bool took_the_last;
+} greedy;
+
+static void take_descriptors(uv_prepare_t *prepare) {
+    (void)prepare;
+    unsigned got = 0;
+    int fd;
+    while (!greedy.took_the_last && (fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        assert_true(greedy.count < sizeof(greedy.held) / sizeof(greedy.held[0]));
+        greedy.held[greedy.count++] = fd;
+        got++;
+    }
+    greedy.took_the_last = greedy.took_the_last || got == 1;
+    for (int i = 0; got >= 2 && i < 2; i++) {
+        close(greedy.held[--greedy.count]);
+    }
+}
+
+static bool answer_is_lost(void *user) {
+    (void)user;
+    // The channel of the worker that could not be held was closed, and that is all there is free.
+    const int fd = greedy.took_the_last ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : -1;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+static void workers_stay_when_another_cannot_be_held(void **unused) {
+    (void)unused;
+    pool_start_fake(FAKE_GOOD, 2, 4);
+    pool_settle(2);
+    const pid_t zygote = pool_stats().zygote_pid;
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = count_fds() + 8;
+    greedy.count = 0;
+    greedy.took_the_last = false;
+    uv_prepare_t prepare;
+    uv_prepare_init(&test_loop, &prepare);
+    uv_prepare_start(&prepare, take_descriptors);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(kill(pool_stats().worker_pids[1], SIGKILL), 0);
+    loop_until(answer_is_lost, NULL);
+    assert_int_equal(pool_stats().workers_alive, 1);
+    expect_works();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    while (greedy.count > 0) {
+        close(greedy.held[--greedy.count]);
+    }
+    uv_close((uv_handle_t *)&prepare, NULL);
+    pool_settle(2);
+    assert_int_equal(pool_stats().zygote_pid, zygote);
+    assert_int_equal(pool_stats().worker_restarts, 1);
+    pool_stop();
+}
+
 // ---- stopping
 
 enum { PHASES = 6 };
@@ -298,6 +364,7 @@ int main(void) {
         cmocka_unit_test(settings_out_of_range),
         cmocka_unit_test(workers_that_all_die),
         cmocka_unit_test(a_zygote_with_one_worker_in_it),
+        cmocka_unit_test(workers_stay_when_another_cannot_be_held),
         cmocka_unit_test(stop_with_work_in_every_phase),
         cmocka_unit_test(stop_from_a_callback),
     };

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,6 +145,35 @@ static void what_cannot_be_started(void **unused) {
     }
 }
 
+// It is started and cannot be held: it ends at once, and the next one can be had.
+static void without_a_descriptor_for_it(void **unused) {
+    (void)unused;
+    struct nx_launcher *launcher = launcher_of(NX_TEST_FAKE_SANDBOX);
+    struct rlimit before, full;
+    int ends[2], pidfd = -1;
+    pid_t pid = 0;
+    struct nx_error err = {0};
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    full = before;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const int free_one = dup(STDIN_FILENO);
+    assert_true(free_one > ends[1]);
+    close(free_one);
+    full.rlim_cur = (rlim_t)free_one;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+    const int status = nx_launcher_run(launcher, ends[1], &pid, &pidfd, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(status, NX_E_IO);
+    assert_non_null(strstr(err.message, "too many open files"));
+    assert_int_equal(pidfd, -1);
+    close(ends[0]);
+    close(ends[1]);
+    struct child child = start(launcher);
+    finish(&child);
+    nx_launcher_stop(launcher);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // nor is it left unreaped
+}
+
 static void signals_for_the_server(void **unused) {
     (void)unused;
     struct nx_launcher *launcher = launcher_of(NX_TEST_FAKE_SANDBOX);
@@ -186,6 +216,7 @@ int main(void) {
         cmocka_unit_test(it_starts_our_child_without_environment),
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(what_cannot_be_started),
+        cmocka_unit_test(without_a_descriptor_for_it),
         cmocka_unit_test(signals_for_the_server),
         cmocka_unit_test(the_launcher_is_killed),
     };
