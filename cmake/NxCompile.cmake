@@ -68,6 +68,8 @@ function(nx_add_library name)
 endfunction()
 
 # nx_add_unit_tests(FOLDER DEPS lib...): one executable and one CTest entry per tests/unit/FOLDER/test_*.c.
+# The target `unit_tests` is all of them, for whoever wants no more than these (deploy/Dockerfile).
+add_custom_target(unit_tests)
 function(nx_add_unit_tests folder)
   cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/${folder}/test_*.c)
@@ -75,6 +77,7 @@ function(nx_add_unit_tests folder)
     get_filename_component(test ${source} NAME_WE)
     add_executable(unit_${folder}_${test} ${source})
     target_link_libraries(unit_${folder}_${test} PRIVATE ${arg_DEPS} PkgConfig::CMOCKA)
+    add_dependencies(unit_tests unit_${folder}_${test})
     add_test(NAME unit/${folder}/${test} COMMAND unit_${folder}_${test})
     set_tests_properties(unit/${folder}/${test} PROPERTIES TIMEOUT 60 LABELS unit)
   endforeach()

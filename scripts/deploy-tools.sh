@@ -16,7 +16,7 @@ wanted=$(cat tests/deploy/package.json tests/deploy/package-lock.json tests/depl
 [ "$(cat "$out/.installed" 2>/dev/null)" != "$wanted" ] || exit 0
 
 command -v npm >/dev/null || {
-    echo "deploy-tools: error: npm is missing; scripts/install-deps.sh deploy installs it" >&2
+    echo "deploy-tools: error: npm is missing; scripts/install-deps.sh test installs it" >&2
     exit 1
 }
 rm -f "$out/.installed"

@@ -42,6 +42,15 @@ bootstrap() {
         as_root rm -rf --one-file-system "$tree"
         if as_root debootstrap --variant=minbase "$suite" "$tree" "$mirror" >"$out/debootstrap.log" 2>&1; then
             as_root rm -rf "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/* "$tree"/var/log/*
+            # As in Debian's own slim image: what a build that fails throws away need not be synced to the disk.
+            as_root tee "$tree/etc/dpkg/dpkg.cfg.d/container" >/dev/null <<'END'
+force-unsafe-io
+path-exclude /usr/share/man/*
+path-exclude /usr/share/locale/*
+path-exclude /usr/share/doc/*
+path-include /usr/share/doc/*/copyright
+END
+            as_root tee "$tree/etc/apt/apt.conf.d/container" >/dev/null <<<'Acquire::Languages "none";'
             # /dev comes from the container's runtime.
             as_root tar -C "$tree" --sort=name --numeric-owner --exclude='./dev/*' -cf "$archive.new" .
             mv "$archive.new" "$archive"
