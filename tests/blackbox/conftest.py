@@ -70,16 +70,46 @@ COUNTER = """<NexusPanel id="counter" title="Counter">
 """
 
 
+def is_sanitized():
+    return "NX_SANITIZE:BOOL=ON" in (BUILD_DIR / "CMakeCache.txt").read_text(encoding="utf-8").splitlines()
+
+
+def processes():
+    """{pid: (parent, state)} of all there are."""
+    found = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            # pid (name) state parent …; the name may hold anything
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue  # ended in the meantime
+        found[int(folder.name)] = (int(parent), state)
+    return found
+
+
+def running_from(folder):
+    """The processes whose program is in the folder."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            program = os.readlink(process / "exe")
+        except OSError:  # ended, or somebody else's
+            continue
+        if program.startswith(str(folder)):
+            found.append(int(process.name))
+    return found
+
+
 class Server:
     """A running `nexus serve`. A wrapper is a command that prepares the ground and executes what follows."""
 
-    def __init__(self, *arguments, env=None, wait=True, wrapper=()):
+    def __init__(self, *arguments, env=None, wait=True, wrapper=(), program=NEXUS):
         environment = {"PATH": os.environ["PATH"], "HTTP_PORT": "0", "WORKERS": "1"}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 environment[name] = os.environ[name]
         environment.update(env or {})
-        self.process = subprocess.Popen([*wrapper, str(NEXUS), "serve", *map(str, arguments)],
+        self.process = subprocess.Popen([*wrapper, str(program), "serve", *map(str, arguments)],
                                         env=environment, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace")
         self.lines, self.errors = [], []
@@ -161,16 +191,9 @@ class Server:
 
     def workers(self):
         """The processes that run handlers: those of its children's children."""
-        parents = {}
-        for folder in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                # pid (name) state parent …; the name may hold anything
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # ended in the meantime
-            parents[int(folder.name)] = int(fields[1])
-        return [pid for pid, parent in parents.items()
-                if parents.get(parent) == self.process.pid]
+        every = processes()
+        return [pid for pid, (parent, _) in every.items()
+                if every.get(parent, (0,))[0] == self.process.pid]
 
     def stop(self, signum=signal.SIGTERM, seconds=20):
         """Ends it and returns the exit code."""

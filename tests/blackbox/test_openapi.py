@@ -11,7 +11,7 @@ import openapi
 import pytest
 import requests
 
-from conftest import ROOT, Server, Wire
+from conftest import ROOT, Server, Wire, processes
 from test_auth import SECRET, bearer, token
 
 JSON = {"Content-Type": "application/json"}
@@ -194,7 +194,7 @@ def test_while_stopping(tmp_path):
 def test_without_a_worker(start):
     server = start()
     worker, = server.workers()
-    zygote = int(open(f"/proc/{worker}/stat", encoding="ascii").read().rpartition(")")[2].split()[1])
+    zygote, _ = processes()[worker]
     os.kill(zygote, signal.SIGSTOP)  # nobody makes another worker
     try:
         os.kill(worker, signal.SIGKILL)

@@ -2,7 +2,6 @@
 """Running a server: what it may use, what it refuses and when to come back, when it is ready, what it never logs."""
 import json
 import os
-import pathlib
 import signal
 import time
 
@@ -11,7 +10,7 @@ import requests
 
 import prometheus
 from cli import nexus
-from conftest import COUNTER, Server, Wire
+from conftest import COUNTER, Server, Wire, processes
 from test_auth import SECRET, bearer, token
 from ws_client import WebSocket
 
@@ -121,14 +120,10 @@ def test_every_refusal_says_when_to_come_back(start):
 
 # ---- Ready and healthy -------------------------------------------------------------------------------
 
-def parent_of(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def test_without_a_worker_neither_ready_nor_healthy(start):
     server = start()
     worker, = server.workers()
-    parent = parent_of(worker)
+    parent = processes()[worker][0]
     assert (server.get("/ready").json(), server.get("/health").json()["status"]) == ({"status": "ready"}, "healthy")
     os.kill(parent, signal.SIGSTOP)  # nobody makes a new one
     os.kill(worker, signal.SIGKILL)
@@ -155,7 +150,7 @@ def test_lost_processes_are_logged(start):
                 and (line["level"], line["component"], line["audit"]) == ("warn", "sandbox", False)]
     assert not [line for line in server.logs() if line["component"] == "sandbox"]
     killed = server.workers()[0]
-    parent = parent_of(killed)
+    parent = processes()[killed][0]
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: warned("a worker ended unexpectedly", killed))
     wait_until(lambda: set(server.workers()) - {killed} and server.get("/ready").status_code == 200)

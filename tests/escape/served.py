@@ -2,9 +2,7 @@
 """The whole server, of copies that any user may run: with a worker that attackers own, or on a system
 that refuses what protects."""
 import importlib.util
-import os
 import pathlib
-import shlex
 import shutil
 import tempfile
 
@@ -16,6 +14,9 @@ def _load_blackbox():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+blackbox = _load_blackbox()
 
 
 class Installation:
@@ -34,26 +35,11 @@ class Installation:
 
     def serve(self, user, refused=(), arguments=(), **options):
         """Starts `nexus serve`: the Server of the black-box tests."""
-        blackbox = _load_blackbox()
-        blackbox.NEXUS = self.folder / "start"
-        blackbox.NEXUS.write_text(f'#!/bin/sh\nexec {shlex.join(self.command(user, refused))} "$@"\n')
-        blackbox.NEXUS.chmod(0o755)
-        return blackbox.Server(*arguments, **options)
+        *wrapper, program = self.command(user, refused)
+        return blackbox.Server(*arguments, wrapper=wrapper, program=program, **options)
 
     def processes(self):
-        """The process numbers of whatever runs from here."""
-        found = []
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                target = os.readlink(process / "exe")
-            except OSError:  # somebody else's, or ended
-                try:
-                    target = (process / "comm").read_text(encoding="utf-8")
-                except OSError:
-                    continue
-            if target.startswith(str(self.folder)):
-                found.append(int(process.name))
-        return found
+        return blackbox.running_from(self.folder)
 
     def __enter__(self):
         return self

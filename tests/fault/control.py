@@ -4,7 +4,6 @@ import importlib.util
 import mmap
 import os
 import pathlib
-import re
 import shutil
 import struct
 import tempfile
@@ -75,48 +74,29 @@ class Control:
         return bytes(self.map[self.WHERE:self.SIZE]).split(b"\0")[0].decode()
 
 
-def is_sanitized():
-    cache = (blackbox.BUILD_DIR / "CMakeCache.txt").read_text()
-    return re.search(r"^NX_SANITIZE:\w+=ON$", cache, re.M) is not None
-
-
 class Installation:
     """Copies of the programs, with the control file beside them. Under sanitizers nexus-sandbox is the
     ordinary one: its run-time library wants to be the first to see every call."""
 
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="fault-"))
-        sandbox = "nexus-sandbox" if is_sanitized() else "fault-sandbox"
+        sandbox = "nexus-sandbox" if blackbox.is_sanitized() else "fault-sandbox"
         for source, name in (("nexus", "nexus"), (sandbox, "nexus-sandbox")):
             shutil.copy(BIN_DIR / source, self.folder / name)
         # wslay loses a message, or a part of one, for which there is no memory.
         (self.folder / "leaks").write_text("leak:libwslay\n")
         self.control = Control(self.folder / "fault.control")
 
-    def serve(self, *arguments, env=None, wait=True, limits=""):
+    def serve(self, *arguments, env=None, limits=":", **options):
         """Starts `nexus serve`; `limits` goes in front of it in a shell."""
-        start = self.folder / "start"
         inject = BIN_DIR / "libfault-inject.so"
-        options = os.environ.get("ASAN_OPTIONS", "")
-        start.write_text(f"#!/bin/sh\n{limits}\nexport LD_PRELOAD={inject}\n"
-                         f"export ASAN_OPTIONS={options}:verify_asan_link_order=0\n"
-                         f"export LSAN_OPTIONS=suppressions={self.folder}/leaks:print_suppressions=0\n"
-                         f'exec {self.folder}/nexus "$@"\n')
-        start.chmod(0o755)
-        blackbox.NEXUS = start
-        return Server(*arguments, env=env, wait=wait)
+        environment = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+                       "LSAN_OPTIONS": f"suppressions={self.folder}/leaks:print_suppressions=0", **(env or {})}
+        return Server(*arguments, env=environment, program=self.folder / "nexus",
+                      wrapper=("sh", "-c", f'{limits}\nexport LD_PRELOAD={inject}\nexec "$0" "$@"'), **options)
 
     def processes(self):
-        """The process numbers of whatever runs from here, zombies included."""
-        found = []
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                target = os.readlink(process / "exe")
-            except OSError:  # ended, or somebody else's
-                continue
-            if target.startswith(str(self.folder)):
-                found.append(int(process.name))
-        return found
+        return blackbox.running_from(self.folder)
 
     def wait_until_gone(self, seconds=10):
         return wait_for(lambda: not self.processes(), seconds)
@@ -143,20 +123,12 @@ class Server(blackbox.Server):
 
     def children(self):
         """(pid, state) of every process below the kernel."""
-        parents, states = {}, {}
-        for folder in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(folder.name)], states[int(folder.name)] = int(fields[1]), fields[0]
-        family = {self.process.pid}
-        while True:
-            more = {pid for pid, parent in parents.items() if parent in family} - family
-            if not more:
-                break
+        every = blackbox.processes()
+        family, more = {self.process.pid}, True
+        while more:
+            more = {pid for pid, (parent, _) in every.items() if parent in family} - family
             family |= more
-        return [(pid, states[pid]) for pid in family - {self.process.pid}]
+        return [(pid, every[pid][1]) for pid in family - {self.process.pid}]
 
     def direct_children(self):
         found = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()

@@ -35,18 +35,6 @@ def pss_mb(pid):
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
 
 
-def processes():
-    """{pid: (parent, state)} of all there are."""
-    found = {}
-    for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            found[int(folder.name)] = (int(fields[1]), fields[0])
-        except OSError:
-            continue
-    return found
-
-
 class Soak:
     def __init__(self, minutes):
         self.server = blackbox.Server(env={"WORKERS": "2", "TIMEOUT_MS": str(TIMEOUT_MS)})
@@ -130,7 +118,7 @@ class Soak:
     # ---- Harm
 
     def zygote_and_workers(self):
-        every = processes()
+        every = blackbox.processes()
         for zygote in [pid for pid, (parent, _) in every.items() if parent == self.pid]:
             workers = [pid for pid, (parent, state) in every.items() if parent == zygote and state != "Z"]
             if workers:
@@ -159,7 +147,7 @@ class Soak:
             self.problem(f"the kernel ended with {self.server.process.returncode}: " +
                          "\n".join(self.server.errors[-20:]))
             return
-        every = processes()
+        every = blackbox.processes()
         family, more = {self.pid}, True
         while more:
             more = {pid for pid, (parent, _) in every.items() if parent in family} - family
@@ -192,8 +180,8 @@ class Soak:
             return
         for panel in self.server.get("/panels").json()["panels"]:
             self.server.request("DELETE", f"/panels/{panel['id']}")
-        if not wait_for(lambda: not [1 for pid, (parent, state) in processes().items() if state == "Z" and (
-                parent == self.pid or processes().get(parent, (0,))[0] == self.pid)], 10):
+        if not wait_for(lambda: not [1 for pid, (parent, state) in blackbox.processes().items() if state == "Z" and (
+                parent == self.pid or blackbox.processes().get(parent, (0,))[0] == self.pid)], 10):
             self.problem("zombies stay")
         self.sample()
         self.last = self.samples.pop()

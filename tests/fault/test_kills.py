@@ -7,8 +7,8 @@ import signal
 import threading
 
 from control import DIE, HOLD, WORKER, places, wait_for
+from everywhere import count_places, in_rounds
 from scenario import Client
-
 
 
 class Load:
@@ -42,30 +42,13 @@ class Load:
         self.client.close()
 
 
-def count_places(control, client, kind):
-    control.arm(WORKER, kind, 0)
-    client.round("count")
-    return control.disarm()
-
-
 def test_a_worker_dies_at_every_call(installation, serve):
-    control = installation.control
     server = serve(env={"WORKERS": "2"})
     client = Client(server)
-    client.settle("warm")
-    count = count_places(control, client, DIE)
+    count = count_places(installation.control, client, WORKER, DIE)
     assert count > 40
     load = Load(server)
-    for at in places(count):
-        control.arm(WORKER, DIE, at)
-        try:
-            client.round(at)
-            control.disarm()
-            server.check_alive()
-            client.settle(at)
-        except AssertionError as error:
-            raise AssertionError(f"killed at {at} of {count} at {control.where}") from error
-        client.start_over()
+    in_rounds(installation.control, server, client, WORKER, DIE, count)
     load.stop()
     server.stop_cleanly()
 
@@ -83,8 +66,7 @@ def test_the_zygote_dies_at_every_host_call(installation, serve):
     control = installation.control
     server = serve(env={"WORKERS": "2"})
     client = Client(server)
-    client.settle("warm")
-    count = count_places(control, client, HOLD)
+    count = count_places(control, client, WORKER, HOLD)
     assert count > 20
     for at in places(count, 2):
         thread, held = hold(control, client, at)

@@ -5,7 +5,6 @@ import importlib.util
 import json
 import os
 import pathlib
-import re
 import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -25,17 +24,9 @@ NEXUS, Server = blackbox.NEXUS, blackbox.Server
 EVERYTHING = ["state:read:*", "state:write:*", "events:emit:*", "view:update:*", "ext:*"]
 
 
-def _is_sanitized():
-    try:
-        cache = (blackbox.BUILD_DIR / "CMakeCache.txt").read_text()
-    except OSError:
-        return False
-    return re.search(r"^NX_SANITIZE:\w+=ON$", cache, re.M) is not None
-
-
 # Bounds on wall-clock time hold for the release build on an idle machine. Sanitizers slow the host's
 # half down, and a busy machine everything.
-SLOWER = 6 if _is_sanitized() else 3
+SLOWER = 6 if blackbox.is_sanitized() else 3
 
 
 def tool(handler, grants=(), name="t", **more):
