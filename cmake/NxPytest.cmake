@@ -12,6 +12,14 @@ endforeach()
 # Where none has them (a machine that only builds), the suites fail when run rather than vanish.
 set(NX_PYTEST ${NX_PYTHON} -B -m pytest -p no:cacheprovider -q)
 
+# Seconds that the longest suites take: they begin first, so that none is left alone at the end.
+set(NX_SECONDS_hostile/handlers 40)
+set(NX_SECONDS_fault/worker 25)
+set(NX_SECONDS_blackbox/ext_http_limits 22)
+set(NX_SECONDS_blackbox/http_serve 20)
+set(NX_SECONDS_deploy 15)
+set(NX_SECONDS_docs/commands 10)
+
 # nx_add_pytest(NAME PATH TIMEOUT seconds [LABELS label...] [ARGS arg...]): one CTest entry. The
 # build under test is told through NX_BUILD_DIR.
 function(nx_add_pytest name path)
@@ -20,4 +28,7 @@ function(nx_add_pytest name path)
     WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
     ENVIRONMENT "NX_BUILD_DIR=${CMAKE_BINARY_DIR}")
+  if(DEFINED NX_SECONDS_${name})
+    set_tests_properties(${name} PROPERTIES COST ${NX_SECONDS_${name}})
+  endif()
 endfunction()

@@ -26,7 +26,7 @@ def our_commands(build):
     commands = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["file"])
-        if path.is_relative_to(ROOT / "src"):
+        if path.is_relative_to(ROOT / "src") and path not in commands:
             words = shlex.split(entry["command"])
             words = words[1:] if words[0].endswith("ccache") else words
             at = words.index("-o")

@@ -5,6 +5,7 @@
 # usage: test.sh [CTEST-OPTION]...     e.g. test.sh -R unit/base
 # environment: NX_MUST_WORK=1  a test that would skip for lack of something fails instead
 #              NX_PRESETS      which builds to test (default: "release asan")
+#              NX_TEST_JOBS=N  tests at once (default: twice the CPUs, as most wait most of the time)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -18,7 +19,7 @@ for preset in "${presets[@]}"; do
     scripts/build.sh "$preset" || continue # a missing result counts as a failure
     echo "== testing $preset"
     # The limits are on how much of a test's output the result file keeps: all of it.
-    ctest --test-dir "build/$preset" -j2 --output-on-failure --no-tests=error \
+    ctest --test-dir "build/$preset" -j "${NX_TEST_JOBS:-$((2 * $(nproc)))}" --output-on-failure --no-tests=error \
         --test-output-size-passed 67108864 --test-output-size-failed 67108864 \
         --output-junit "$PWD/$result" "$@"
 done

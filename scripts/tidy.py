@@ -18,12 +18,13 @@ FOLDERS = ("src", "tests", "bench")
 
 
 def our_commands(build):
-    """Path relative to the root -> compile command, for the files that are ours."""
+    """Path relative to the root -> entry of the compile commands, for the files that are ours. What
+    several programs are made of, tests for one, counts as what it is first compiled for."""
     commands = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["file"])
         if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in FOLDERS:
-            commands[path.relative_to(ROOT)] = entry["command"]
+            commands.setdefault(path.relative_to(ROOT), entry)
     return commands
 
 
@@ -37,14 +38,14 @@ def common_key():
     return key.digest()
 
 
-def check(path, command, common, build, passed):
-    """None when the file passes, else what clang-tidy says."""
+def check(path, command, common, passed):
+    """None when the file passes, else what clang-tidy says. It finds the command beside the stamps."""
     stamp = passed / hashlib.sha256(
         common + command.encode() + (ROOT / path).read_bytes()).hexdigest()[:32]
     if stamp.exists():
         return None
     print(f"  {path}", flush=True)
-    result = subprocess.run(["clang-tidy", "--quiet", "-p", build, path], cwd=ROOT,
+    result = subprocess.run(["clang-tidy", "--quiet", "-p", passed, path], cwd=ROOT,
                             capture_output=True, text=True, check=False)
     if result.returncode == 0:
         stamp.touch()
@@ -60,10 +61,11 @@ def main(build, jobs):
     if not commands:
         print(f"{build} compiles none of our files")
         return 1
+    (passed / "compile_commands.json").write_text(json.dumps(list(commands.values())))
     common = common_key()
     with concurrent.futures.ThreadPoolExecutor(int(jobs)) as pool:
         complaints = list(filter(None, pool.map(
-            lambda item: check(*item, common, build, passed), sorted(commands.items()))))
+            lambda path: check(path, commands[path]["command"], common, passed), sorted(commands))))
     print("\n".join(complaints), end="")
     print(f"clang-tidy: {len(commands)} files, {len(complaints)} with findings")
     return 1 if complaints else 0

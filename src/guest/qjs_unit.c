@@ -3,7 +3,7 @@
 // translation unit, so that nothing else of the glue depends on QuickJS's private structures.
 #include <malloc.h> // quickjs.c calls malloc_usable_size, and declares it on glibc only
 
-#include "quickjs.c"
+#include "quickjs.c" // NOLINT(bugprone-suspicious-include): see above
 
 #include "qjs_unit.h"
 

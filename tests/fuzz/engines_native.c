@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Native QuickJS from the very sources the guest is made of, with the context a
 // guest has.
-#include "qjs_unit.c"
+#include "qjs_unit.c" // NOLINT(bugprone-suspicious-include): as the guest has it
 
 #include "engines.h"
 
