@@ -17,8 +17,12 @@ set(NX_SECONDS_hostile/handlers 40)
 set(NX_SECONDS_fault/worker 25)
 set(NX_SECONDS_blackbox/ext_http_limits 22)
 set(NX_SECONDS_blackbox/http_serve 20)
+set(NX_SECONDS_fault/exhausted 20)
 set(NX_SECONDS_deploy 15)
-set(NX_SECONDS_docs/commands 10)
+set(NX_SECONDS_escape/filter 12)
+foreach(name capability_matrix leftovers limits side_by_side suspend)
+  set(NX_SECONDS_hostile/${name} 6)
+endforeach()
 
 # nx_add_pytest(NAME PATH TIMEOUT seconds [LABELS label...] [ARGS arg...]): one CTest entry. The
 # build under test is told through NX_BUILD_DIR.

@@ -256,7 +256,9 @@ int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_resul
                       const struct nx_state_entry *state, size_t state_count, struct nx_error *err);
 
 // Ends an execution without a further callback: a waiting or suspended one is dropped, the result
-// of a running one is ignored. `execution` must not be used afterwards.
+// of a running one is ignored. If that takes its time and its worker has nothing else to do and
+// holds nothing suspended, another worker takes its place within two NX_WATCHDOG_PERIOD_MS.
+// `execution` must not be used afterwards.
 void nx_sandbox_cancel(struct nx_execution *execution);
 
 // ---- Figures

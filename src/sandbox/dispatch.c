@@ -339,7 +339,20 @@ static bool overdue(const struct nx_peer *peer, uint64_t now) {
     return head != NULL && now > peer->head_since_ns + (uint64_t)head->timeout_us * 1000 + grace_ns;
 }
 
+// Whether all that the worker does, and holds, is a slow execution that was cancelled. A short one
+// may end by itself: a new worker is cold.
+static bool unwanted(const struct nx_peer *peer, uint64_t now) {
+    struct nx_job *head = TAILQ_FIRST(&peer->flying);
+    return peer->slow && peer->flying_count == 1 && head->kind != NX_JOB_COMPILE &&
+           nx_job_execution(head)->fn == NULL && TAILQ_EMPTY(&peer->bound) &&
+           TAILQ_EMPTY(&peer->parked) &&
+           now > peer->head_since_ns + (uint64_t)NX_WATCHDOG_PERIOD_MS * 1000000;
+}
+
 static void watch(struct nx_peer *peer, uint64_t now) {
+    if (nx_peer_alive(peer) && unwanted(peer, now)) {
+        nx_peer_end(peer, NX_PEER_UNWANTED);
+    }
     if (!nx_peer_alive(peer) || !overdue(peer, now)) {
         return;
     }

@@ -202,10 +202,12 @@ static void kill_process(struct nx_peer *peer) {
 static void count(struct nx_peer *peer, enum nx_peer_end why) {
     struct nx_sandbox *pool = peer->pool;
     const uint64_t now = nx_clock_monotonic_ns();
-    pool->worker_restarts++;
+    pool->worker_restarts += why != NX_PEER_UNWANTED;
     pool->watchdog_kills += why == NX_PEER_HUNG;
     pool->protocol_kills += why == NX_PEER_ROGUE;
-    peer->restart_delay_ms = nx_pool_backoff(peer->restart_delay_ms, now - peer->started_ns);
+    peer->restart_delay_ms = why == NX_PEER_UNWANTED
+                                 ? 0
+                                 : nx_pool_backoff(peer->restart_delay_ms, now - peer->started_ns);
     peer->restart_at_ns = now + (uint64_t)peer->restart_delay_ms * 1000000;
     pool->no_worker_since_ns = now;
     for (uint32_t i = 0; i < pool->peer_count; i++) {
@@ -255,7 +257,9 @@ void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why) {
     }
     if (why != NX_PEER_STOPPING) {
         count(peer, why);
-        nx_pool_tell(pool, (enum nx_sandbox_news)why, pid, "");
+        if (why != NX_PEER_UNWANTED) {
+            nx_pool_tell(pool, (enum nx_sandbox_news)why, pid, "");
+        }
         fail_lost(peer, why);
         // Late enough that a callback above could not have been handed these very bytes.
         nx_buf_reset(&peer->in);

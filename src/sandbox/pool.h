@@ -220,6 +220,7 @@ enum nx_peer_end {
     NX_PEER_DIED = NX_SANDBOX_WORKER_DIED,   // its channel closed
     NX_PEER_HUNG = NX_SANDBOX_WORKER_HUNG,   // past its deadline
     NX_PEER_ROGUE = NX_SANDBOX_WORKER_ROGUE, // broke a rule
+    NX_PEER_UNWANTED,                        // nobody wants to know what it computes
     NX_PEER_STOPPING,                        // the pool stops
 };
 // Kills the worker, settles what it had, and marks the peer for a new process. Calls callbacks.

@@ -87,6 +87,13 @@ def processes():
     return found
 
 
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def running_from(folder):
     """The processes whose program is in the folder."""
     found = []

@@ -4,14 +4,13 @@ every example."""
 import base64
 import os
 import signal
-import time
 
 import jsonschema
 import openapi
 import pytest
 import requests
 
-from conftest import ROOT, Server, Wire, processes
+from conftest import ROOT, Server, Wire, processes, wait_until
 from test_auth import SECRET, bearer, token
 
 JSON = {"Content-Type": "application/json"}
@@ -151,20 +150,13 @@ def test_every_documented_status_is_seen():
     assert set(CASES) | ELSEWHERE == documented
 
 
-def until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_full_queue(guarded):
     def post(wire, tool):
         return wire.send(f"POST /panels/tools/trigger/{tool} HTTP/1.1\r\nHost: h\r\n"
                          f"Authorization: {ADMIN['Authorization']}\r\n\r\n")
     with Wire(guarded, 20) as running, Wire(guarded, 20) as one, Wire(guarded, 20) as other:
         post(running, "spin")
-        until(lambda: guarded.get("/health").json()["runtime"]["activeInstances"] == 1)
+        wait_until(lambda: guarded.get("/health").json()["runtime"]["activeInstances"] == 1)
         # One of them waits, so there is no room for the other.
         refused, waited = sorted([answer.read() for answer in (post(one, "echo"), post(other, "echo"))],
                                  key=lambda answer: -answer.status)
@@ -180,7 +172,7 @@ def test_while_stopping(tmp_path):
     with Wire(server, 20) as busy:
         busy.send(f"POST /panels/tools/trigger/nap HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: 11\r\n\r\n"
                   '{"ms":2000}')
-        until(lambda: server.get("/panels/tools", headers=ADMIN).json()["status"] == "suspended")
+        wait_until(lambda: server.get("/panels/tools", headers=ADMIN).json()["status"] == "suspended")
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_log("stopping")
         check(server, "createPanel", panel("late"), 503)
@@ -198,13 +190,13 @@ def test_without_a_worker(start):
     os.kill(zygote, signal.SIGSTOP)  # nobody makes another worker
     try:
         os.kill(worker, signal.SIGKILL)
-        until(lambda: server.get("/health").status_code != 200)
+        wait_until(lambda: server.get("/health").status_code != 200)
         answer = check(server, "getHealth", {}, 503)
         assert b'"unhealthy"' in answer[2]
         check(server, "getReady", {}, 503)
     finally:
         os.kill(zygote, signal.SIGCONT)
-    until(lambda: server.get("/ready").status_code == 200)
+    wait_until(lambda: server.get("/ready").status_code == 200)
     server.stop_cleanly()
 
 

@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 import requests
 
 import prometheus
 from cli import nexus
-from conftest import COUNTER, Server, Wire, processes
+from conftest import COUNTER, Server, Wire, processes, wait_until
 from test_auth import SECRET, bearer, token
 from ws_client import WebSocket
 
@@ -24,13 +23,6 @@ def send_trigger(server, panel, tool, args=None, seconds=30):
 
 def metric(server, name, **labels):
     return prometheus.read(server.get("/metrics").text)[name].value(**labels)
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # ---- Memory ------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import time
 import pytest
 import websockets
 
+import prometheus
+from conftest import wait_until
 from ws_client import WebSocket, open_ws  # noqa: F401 (a fixture)
 
 # What handlers can do to be seen, and tools that run by themselves.
@@ -152,6 +154,27 @@ def test_cancel_ends_what_runs_and_what_waits(busy):
     # Neither has left anything, and the panel's turn is free.
     result = ws.send({"type": "TRIGGER", "tool": "show", "requestId": "after"}).read()
     assert (result["requestId"], result["returnValue"]) == ("after", 1)
+
+
+def test_cancel_gives_the_worker_back(start):
+    """Long before the handler's time is over, and as often as one likes."""
+    server = start(env={"TIMEOUT_MS": "60000"})
+    assert server.create().status_code == 201
+    with WebSocket(server, "counter") as ws:
+        ws.read()
+        for i in range(4):
+            ws.send({"type": "TRIGGER", "tool": "spin", "requestId": str(i)})
+            wait_until(lambda: running(server) == 1)
+            ws.send({"type": "CANCEL", "requestId": str(i)})
+            assert ws.read()["error"]["code"] == "CANCELLED"
+            wait_until(lambda: running(server) == 0)
+    assert server.trigger("counter", "increment").json()["returnValue"] == 1
+    assert not [line for line in server.logs() if line["component"] == "sandbox"], "nothing was lost"
+    server.stop_cleanly()
+
+
+def running(server):
+    return prometheus.read(server.get("/metrics").text)["nexus_instances"].value(state="running")
 
 
 def test_cancel_reaches_ones_own_triggers_alone(open_ws):

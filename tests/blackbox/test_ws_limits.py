@@ -6,13 +6,12 @@ import os
 import resource
 import socket
 import struct
-import time
 
 import prometheus
 import pytest
 import requests
 
-from conftest import Wire
+from conftest import Wire, wait_until
 from ws_client import CLOSE, PING, PONG, TEXT, WebSocket, frame_bytes, open_ws  # noqa: F401 (a fixture)
 
 BLOB = 100_000  # bytes of what `fill` and `shout` send
@@ -69,13 +68,6 @@ def call(loud):
 
 def dropped(server):
     return prometheus.read(server.get("/metrics").text)["nexus_ws_dropped_total"].value()
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def memory_bytes(server):

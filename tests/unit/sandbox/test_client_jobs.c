@@ -166,6 +166,63 @@ static void cancel_what_hangs(void **unused) {
     nx_code_unref(code);
 }
 
+// A handler that says that it takes long, and does.
+static struct nx_code *slow(uint32_t ms) {
+    struct nx_buf *program = program_new();
+    program_order(program, FAKE_SLOW);
+    program_sleep(program, ms);
+    program_segment(program, &(struct forged){.json = "\"slow\""});
+    return code_of_program(program);
+}
+
+static bool is_running(void *unused) {
+    (void)unused;
+    return pool_stats().running == 1;
+}
+
+static bool is_replaced(void *user) {
+    const struct nx_sandbox_stats stats = pool_stats();
+    return stats.workers_alive == 1 && stats.worker_pids[0] != *(pid_t *)user;
+}
+
+// Long before its time is over the worker is another one, and nobody hears of it …
+static void cancel_what_computes(void **unused) {
+    (void)unused;
+    struct nx_code *code = slow(4000);
+    struct run run;
+    pid_t worker = pool_stats().worker_pids[0];
+    for (int i = 0; i < 3; i++, worker = pool_stats().worker_pids[0]) { // at once each time
+        run_start(&run, code, NULL);
+        loop_until(is_running, NULL);
+        run_free(&run);
+        loop_until(is_replaced, &worker);
+        expect_silence(&run, 0);
+    }
+    assert_int_equal(pool_stats().worker_restarts, 0);
+    nx_code_unref(code);
+}
+
+// … unless that would cost others what they wait for.
+static void cancel_what_computes_beside_the_suspended(void **unused) {
+    (void)unused;
+    struct nx_code *code = slow(200), *sleeper = two_segments(0);
+    struct run run, other;
+    const pid_t worker = pool_stats().worker_pids[0];
+    run_start(&other, sleeper, &(struct run_options){.caps = all});
+    run_wait(&other, 1);
+    run_start(&run, code, NULL);
+    loop_until(is_running, NULL);
+    run_free(&run);
+    loop_for(150);
+    run_resume(&other, 1, "null");
+    run_wait(&other, 2);
+    assert_string_equal(run_text(&other), "done 2");
+    assert_int_equal(pool_stats().worker_pids[0], worker);
+    run_free(&other);
+    nx_code_unref(code);
+    nx_code_unref(sleeper);
+}
+
 // ---- resuming
 
 static void expect_invalid(struct run *run, uint32_t call_id) {
@@ -402,6 +459,8 @@ int main(void) {
         CASE(cancel_before_the_resume_was_sent),
         CASE(cancel_while_the_resume_runs),
         cmocka_unit_test_setup_teardown(cancel_what_hangs, setup, teardown_unchecked),
+        CASE(cancel_what_computes),
+        CASE(cancel_what_computes_beside_the_suspended),
         CASE(only_outstanding_calls_can_be_answered),
         cmocka_unit_test_setup_teardown(as_many_calls_as_there_may_be, setup, teardown_unchecked),
         CASE(no_more_than_max_instances),
