@@ -1,19 +1,22 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs deploy/systemd/nexus.service under a real systemd: PID 1 of a container with this machine's
-# Debian, made by debootstrap (build/systemd-root, 2 minutes the first time). Says line by line what it
-# found. Not part of `make test`: it takes root, podman with runc, and a container that is privileged.
+# Runs deploy/systemd/nexus.service under a real systemd: process 1 of a container that has this machine's
+# /usr, with the release build in its /usr/local, and nothing else of it; all that is written is in memory. Says
+# line by line what it found. Not part of `make test`: it takes root, podman with runc, and a container that is
+# privileged.
 # usage: systemd-test.sh
 # shellcheck disable=SC2016  # what stands in single quotes is for the shell inside
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
-root=build/systemd-root
 name=nexus-systemd-test-$$
-packages=systemd,dbus,ca-certificates,curl,libwslay1,libuv1,libseccomp2,libjansson4
 failures=0
 
 say() { printf 'systemd-test: %s\n' "$*" >&2; }
+die() {
+    say "error: $*"
+    exit 1
+}
 
 inside() { podman exec "$name" "$@" 2> >(grep -v 'level=warning' >&2); }
 
@@ -29,56 +32,68 @@ holds() {
     fi
 }
 
+# make_root DIR: a system without state, as systemd has it start with /usr alone, in DIR/root.
 make_root() {
-    local codename curl_library
-    [ ! -e "$root/.made" ] || return 0
-    # shellcheck source=/dev/null
-    codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
-    # Its name says which time_t it was built with.
-    curl_library=$(ldd build/release/bin/nexus | sed -n 's/^\t\(libcurl\)\.so\.\([0-9]*\).*/\1\2/p')
-    [ "$codename" = bookworm ] || curl_library=${curl_library}t64
-    say "making a root file system of Debian $codename"
-    rm -rf "$root"
-    debootstrap --variant=minbase --include="$packages,$curl_library" "$codename" "$root" >"$root.log" 2>&1 || {
-        tail -n 5 "$root.log" >&2
-        return 1
-    }
-    # What a container has no use for.
-    for unit in systemd-firstboot systemd-udevd console-getty systemd-logind; do
-        ln -sf /dev/null "$root/etc/systemd/system/$unit.service"
+    local link root=$1/root
+    mount -t tmpfs -o size=256m,mode=755 tmpfs "$1" || return 1
+    mkdir -p "$1/upper" "$1/work" "$root"/{usr,etc/systemd/system,proc,sys,dev,run,tmp,var,root}
+    mount -t overlay -o "lowerdir=/usr,upperdir=$1/upper,workdir=$1/work" overlay "$root/usr" || return 1
+    for link in /bin /sbin /lib*; do
+        [ ! -L "$link" ] || cp -P "$link" "$root/"
     done
-    touch "$root/.made"
+    cp /etc/{passwd,group,nsswitch.conf,ld.so.cache} "$root/etc/"
+    tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+    mask_units "$root"
 }
 
-install_into_root() {
-    DESTDIR=$PWD/$root cmake --install build/release --prefix /usr/local --strip >/dev/null ||
-        return 1
-    mkdir -p "$root/etc/nexus/panels"
-    cp examples/*.nxml "$root/etc/nexus/panels/"
-    cp deploy/systemd/nexus.service "$root/etc/systemd/system/"
-    (umask 077 && scripts/make-secret.sh --raw >"$root/etc/nexus/jwt-secret")
-    # As `systemctl enable` does.
-    ln -sf ../nexus.service "$root/etc/systemd/system/multi-user.target.wants/"
+# mask_units ROOT: leaves of what systemd starts before any service only the journal and the making of users and
+# folders. The others set up a machine, and a privileged container is on this one: its kernel's settings, its
+# modules, its audit log.
+mask_units() {
+    local unit
+    for unit in systemd-remount-fs.service \
+        $(cd "$1/usr/lib/systemd/system" && printf '%s\n' {sysinit,local-fs,sockets}.target.wants/*); do
+        case ${unit##*/} in
+        systemd-journald.* | systemd-journald-dev-log.socket | systemd-sysusers.service | \
+            systemd-tmpfiles-setup.service | '*') ;;
+        *) ln -sf /dev/null "$1/etc/systemd/system/${unit##*/}" ;;
+        esac
+    done
 }
 
-[ "$(id -u)" -eq 0 ] || { say "error: takes root" && exit 1; }
-for program in podman runc debootstrap; do
-    command -v "$program" >/dev/null || { say "error: $program is missing" && exit 1; }
+install_into() {
+    DESTDIR=$1 cmake --install build/release --prefix /usr/local --strip >/dev/null || return 1
+    mkdir -p "$1/etc/nexus/panels"
+    cp examples/*.nxml "$1/etc/nexus/panels/"
+    cp deploy/systemd/nexus.service "$1/etc/systemd/system/"
+    (umask 077 && scripts/make-secret.sh --raw >"$1/etc/nexus/jwt-secret")
+}
+
+# shellcheck disable=SC2317  # the trap calls it
+clean_up() {
+    podman rm -f -t 0 "$name" >/dev/null 2>&1
+    umount "$place/root/usr" "$place" && rmdir "$place"
+}
+
+[ "$(id -u)" -eq 0 ] || die "takes root"
+scripts/install-deps.sh test image || exit 1
+for program in podman runc curl; do
+    command -v "$program" >/dev/null || die "$program is missing"
 done
-if ! make_root || ! install_into_root; then
-    say "error: no root file system"
-    exit 1
-fi
+[ -x build/release/bin/nexus ] || die "there is no release build: run make build"
+place=$(mktemp -d "${TMPDIR:-/tmp}/nexus-systemd.XXXXXX")
+trap clean_up EXIT
+make_root "$place" || die "no root file system: it takes the rights to mount a tmpfs and an overlay"
+install_into "$place/root" || die "the build could not be installed"
 
-trap 'podman rm -f -t 0 "$name" >/dev/null 2>&1' EXIT
 export CONTAINERS_CONF=$PWD/build/systemd-test.conf
 printf '%s\n' '[containers]' 'default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]' \
     '[engine]' 'runtime = "runc"' 'cgroup_manager = "cgroupfs"' 'events_logger = "file"' >"$CONTAINERS_CONF"
-# Shared propagation, as a machine has it: systemd hands credentials over through mounts.
-podman run -d --name "$name" --privileged --systemd=always --cgroupns=private \
-    --rootfs "$PWD/$root" \
-    sh -c 'mount --make-rshared / && exec /lib/systemd/systemd --system' >/dev/null || exit 1
-for _ in $(seq 100); do
+# Shared propagation, as a machine has it: systemd hands credentials over through mounts. The unit is what is
+# started, and what it needs.
+podman run -d --name "$name" --privileged --systemd=always --cgroupns=private --rootfs "$place/root" \
+    sh -c 'mount --make-rshared / && exec /lib/systemd/systemd --system --unit=nexus.service' >/dev/null || exit 1
+for _ in $(seq 300); do
     inside curl -sf http://127.0.0.1:3000/ready >/dev/null 2>&1 && break
     sleep 0.2
 done
@@ -119,16 +134,24 @@ holds "a handler runs for a token" sh -c '
         http://127.0.0.1:3000/panels/counter/trigger/increment | grep -F "\"status\":\"success\""'
 holds "a worker that is killed does not end the service" sh -c '
     pid=$(systemctl show -p MainPID --value nexus); before=$(systemctl show -p NRestarts --value nexus)
-    for one in /proc/[0-9]*; do
-        [ "$(cat "$one/comm" 2>/dev/null)" = nexus-sandbox ] && kill -9 "${one#/proc/}"
+    killed=$(grep -lx nexus-sandbox /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3)
+    kill -9 $killed || exit 1
+    # Buried is what the server has noticed; before that it is healthy as well.
+    for _ in $(seq 300); do
+        left=; for one in $killed; do [ ! -e "/proc/$one" ] || left=$one; done
+        [ -n "$left" ] || ! nexus health >/dev/null 2>&1 || break
+        sleep 0.1
     done
-    for _ in $(seq 50); do nexus health >/dev/null 2>&1 && break; sleep 0.1; done
     nexus health && [ "$(systemctl show -p MainPID --value nexus)" = "$pid" ]'
 holds "stopping waits for what is under way" sh -c '
     token=$(JWT_SECRET_FILE=/etc/nexus/jwt-secret nexus token --sub test --permission "*")
     curl -s -X POST -H "Authorization: Bearer $token" -d "{\"count\":2,\"ms\":1000}" \
         -H "Content-Type: application/json" http://127.0.0.1:3000/panels/fanout/trigger/oneByOne >/tmp/result &
-    sleep 0.5; systemctl stop nexus; wait
+    for _ in $(seq 300); do
+        case $(curl -s http://127.0.0.1:3000/health) in *"\"activeInstances\":1,"*) break ;; esac
+        sleep 0.1
+    done
+    systemctl stop nexus; wait
     grep -F "\"status\":\"success\"" /tmp/result && [ "$(systemctl show -p Result --value nexus)" = success ]'
 inside systemd-analyze security nexus --no-pager | tail -n 1
 [ "$failures" -eq 0 ] || inside journalctl -u nexus --no-pager -o cat -n 20
