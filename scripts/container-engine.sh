@@ -20,6 +20,11 @@ events_logger = "file"
 END
 }
 
+# What a failure may come from. Without root podman takes other things of the kernel than are looked for.
+explain_failure() {
+    [ "$engine" != podman ] || [ "$(id -u)" -ne 0 ] || scripts/check-containers.sh --quiet >&2
+}
+
 find_engine() {
     local conf=$PWD/build/image/containers.conf
     engine=${NX_CONTAINER_ENGINE:-}

@@ -10,4 +10,8 @@ scripts/image.sh production
 # shellcheck source=scripts/container-engine.sh
 . scripts/container-engine.sh
 export NX_CONTAINER_ENGINE=$engine NX_IMAGE=${NX_IMAGE:-localhost/nexus-runtime}
-exec /usr/bin/python3 -B -m pytest -p no:cacheprovider -q "$@" tests/image
+# Most of the time of a test goes into starting containers: two files of tests at a time.
+/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -n 2 --dist loadfile "$@" tests/image || {
+    explain_failure
+    exit 1
+}

@@ -152,6 +152,7 @@ main() {
     scripts/install-deps.sh image
     # shellcheck source=scripts/container-engine.sh
     . scripts/container-engine.sh
+    trap '[ $? -eq 0 ] || explain_failure' EXIT
     base=$(base_image)
     say "building $image from ${base%@*} with $engine"
     case $stage in

@@ -56,7 +56,8 @@ group_packages() {
     image)
         # Whoever has docker needs no second engine; its client alone is none.
         docker info >/dev/null 2>&1 || printf '%s\n' podman podman-compose runc catatonit debootstrap
-        printf '%s\n' binutils ca-certificates python3-pytest python3-requests python3-websockets
+        printf '%s\n' binutils ca-certificates openssl python3-pytest python3-pytest-xdist python3-requests \
+            python3-websockets
         # To render the manifests whose pod is run.
         printf '%s\n' python3-yaml
         command -v npm >/dev/null || printf '%s\n' nodejs npm

@@ -5,7 +5,6 @@ import datetime
 import json
 import os
 import threading
-import time
 
 import pytest
 import requests
@@ -52,7 +51,7 @@ def test_cache(start, tmp_path):
     cache.mkdir()
     os.chown(cache, 1000, 1000)
     for parent in (tmp_path, *tmp_path.parents):
-        if parent.name.startswith(("pytest-", "test_")):
+        if parent.name.startswith(("pytest-", "popen-", "test_")):
             parent.chmod(0o755)
     for outcome in ("stored", "hit"):
         container = start(tmpfs=None, volume=f"{cache}:/tmp/nexus-cache")
@@ -141,7 +140,7 @@ def test_any_user(start, user):
 
 
 def test_time_to_start(start):
-    """Printed, not judged: a busy machine takes longer. From the engine's start to the log line."""
+    """Printed (with -rP), not judged: a busy machine takes longer. From the engine's start to the log line."""
     times = []
     for _ in range(5):
         container = start()
@@ -151,4 +150,4 @@ def test_time_to_start(start):
         container.remove()
     times.sort()
     print(f"\nstart of the container to listening: median {times[2]:.0f} ms, {times[0]:.0f} to {times[-1]:.0f} ms")
-    assert len(times) == 5 and os.path.exists("/proc/self") and time.time() > 0
+    assert times[-1] < PATIENCE * 1000
