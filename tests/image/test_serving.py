@@ -85,9 +85,10 @@ def test_health_check(start):
     engine("pause", container.name)
     engine("unpause", container.name)
     assert health(container) == 0
-    # A server that hangs: stopped, it takes connections and never answers.
+    # A server that hangs: stopped, it takes connections and never answers. `nexus health` gives up after 3 s; on
+    # a busy machine podman may give up on it first (5 s), which it reports as an error of its own.
     container.kill(container.pid, 19)
-    assert health(container) == 1
+    assert health(container) in (1, 125)
     container.kill(container.pid, 18)
     assert until(lambda: health(container) == 0, "the server to be healthy again")
 
