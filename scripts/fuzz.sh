@@ -32,13 +32,16 @@ done
 }
 [ "$seconds" -gt 0 ] || exit 0
 
-# each FUNCTION: calls it with the name and options of each target, so many at once.
+# each FUNCTION: calls it with the name and options of each target, so many at once. The last one does
+# not wait for its place: all CPUs but one would stand still for its time.
 each() {
     local -a words
+    local left=${#targets[@]}
     for line in "${targets[@]}"; do
         read -ra words <<<"$line"
         "$1" "${words[@]}" &
-        while [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do wait -n; done
+        left=$((left - 1))
+        while [ "$left" -ne 1 ] && [ "$(jobs -pr | wc -l)" -ge "$jobs" ]; do wait -n; done
     done
     wait
 }

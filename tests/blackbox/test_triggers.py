@@ -104,12 +104,15 @@ def test_a_run_is_skipped_while_the_one_before_goes_on(module_server, create):
     create("slow", tool("nap", "interval:20ms",
                         "$state.began += 1; await $ext.time.sleep(300); $state.ended += 1;"),
            NUMBER.format("began") + NUMBER.format("ended"))
+    began = time.monotonic()
     for _ in range(20):
         now = state(module_server, "slow")
         assert now["began"] - now["ended"] in (0, 1)
         time.sleep(0.05)
-    assert 1 <= state(module_server, "slow")["ended"] <= 4  # not 50
-    skipped = [line for line in module_server.logs("tool not set off") if line["panelId"] == "slow"]
+    wait_for(lambda: state(module_server, "slow")["ended"] >= 1)
+    assert state(module_server, "slow")["ended"] <= (time.monotonic() - began) / 0.3 + 1
+    skipped = [line for line in module_server.logs("tool not set off")
+               if line["panelId"] == "slow" and line["reason"] != "late"]  # as happens on a busy machine
     assert [(line["handler"], line["trigger"], line["reason"]) for line in skipped] == \
         [("nap", "interval", "busy")]  # reported once, not each time
 
