@@ -16,10 +16,23 @@ ROUNDS = 3
 SETTLE_S = 0.5
 
 
+# What the machine does to whoever shares it with a program that only ever takes what is left over: no
+# server can do better than that, however it treats its panels.
+LEFTOVERS = "a loop elsewhere"
+LOOP = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); print(flush=True)\nwhile True: pass"
+
+
+def start(server, kind):
+    if kind == LEFTOVERS:
+        command = [sys.executable, "-c", LOOP]
+    else:
+        command = [sys.executable, HERE / "hog.py", kind, server.address.hostname, str(server.address.port)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 def beside(server, kind):
     """One measurement with the hog at work."""
-    process = subprocess.Popen([sys.executable, HERE / "hog.py", kind, server.address.hostname,
-                                str(server.address.port)], stdout=subprocess.PIPE, text=True)
+    process = start(server, kind)
     try:
         process.stdout.readline()
         time.sleep(SETTLE_S)
@@ -28,7 +41,7 @@ def beside(server, kind):
         process.kill()
         process.wait()
         process.stdout.close()
-        for panel in range(hog.KINDS[kind][0]):
+        for panel in range(hog.KINDS[kind][0] if kind in hog.KINDS else 0):
             server.request("DELETE", f"/panels/hog{panel}")
 
 
@@ -47,7 +60,9 @@ def measure_kind(program, kind):
 
 def measure(program):
     found = []
-    for kind, (*_, about) in hog.KINDS.items():
+    kinds = {LEFTOVERS: "no panel: another program, of the lowest scheduling class"}
+    kinds |= {kind: about for kind, (*_, about) in hog.KINDS.items()}
+    for kind, about in kinds.items():
         print(f"   beside {kind}", file=sys.stderr, flush=True)
         alone, noisy = measure_kind(program, kind)
         for index, name in enumerate(("median", "99th percentile")):

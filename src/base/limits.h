@@ -133,6 +133,8 @@
 // And the slice that those who answer ask for, the least that Linux grants.
 #define NX_HEAVY_NICE                  10
 #define NX_SHORT_SLICE_NS              100000
+// Spare workers that come with the first handler nobody knows: one for it and one to stay free.
+#define NX_FIRST_SPARE_WORKERS         2
 // What a handler is expected to take before it has ever run.
 #define NX_UNKNOWN_SEGMENT_US          100
 // State that a worker keeps for the next execution of a chain: copying it must stay cheap beside

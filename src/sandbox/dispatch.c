@@ -56,9 +56,11 @@ static uint32_t count_alive(const struct nx_sandbox *pool, uint32_t from, uint32
 }
 
 // They come in a moment, or never if the system has no processes left: nobody waits for them alone.
-void nx_dispatch_want_spares(struct nx_sandbox *pool) {
-    if (!pool->spares_wanted && pool->peer_count > pool->config.workers) {
-        pool->spares_wanted = true;
+void nx_dispatch_want_spares(struct nx_sandbox *pool, uint32_t count) {
+    const uint32_t most = pool->config.spare_workers;
+    const uint32_t wanted = count < most ? count : most;
+    if (wanted > pool->spares_wanted) {
+        pool->spares_wanted = wanted;
         nx_zygote_fill(pool);
     }
 }
@@ -75,9 +77,10 @@ static struct nx_peer *pick(struct nx_sandbox *pool, const struct nx_job *job) {
     if (job->lane == NX_LANE_HEAVY && spares > 1) {
         return spare_places > 1 ? spare : NULL;
     }
-    // One place stays free, unless there is no second one.
+    // One place stays free, unless there is no second one. A spare one first: whoever turns out to
+    // loop does so where it stands back.
     if (places + spare_places > 1 || count_alive(pool, 0, workers) + spares == 1) {
-        return peer != NULL ? peer : spare;
+        return spare != NULL ? spare : peer;
     }
     return NULL;
 }
@@ -231,6 +234,10 @@ struct nx_job *nx_dispatch_first(const struct nx_sandbox *pool) {
 }
 
 void nx_dispatch_queue(struct nx_sandbox *pool, struct nx_job *job) {
+    if (job->lane != NX_LANE_LIGHT) {
+        nx_dispatch_want_spares(pool, job->lane == NX_LANE_UNSURE ? NX_FIRST_SPARE_WORKERS
+                                                                  : pool->config.spare_workers);
+    }
     TAILQ_INSERT_TAIL(&pool->waiting[job->lane], job, link);
     count_waiting(pool, job, 1);
     nx_dispatch_later(pool);

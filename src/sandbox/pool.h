@@ -159,8 +159,8 @@ struct nx_sandbox {
     bool owns_launcher;
     struct nx_zygote_link zygote;
     struct nx_peer *peers;
-    uint32_t peer_count; // workers, then spare ones
-    bool spares_wanted;  // they were needed: they are kept running
+    uint32_t peer_count;    // workers, then spare ones
+    uint32_t spares_wanted; // so many were needed: they are kept running
     struct nx_job_queue waiting[NX_LANES];
     uint32_t waiting_compiles, waiting_runs;
     uint32_t executions; // waiting, flying and parked, cancelled ones still flying included
@@ -230,8 +230,8 @@ void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why);
 
 // Puts a new job in the pool's queue.
 void nx_dispatch_queue(struct nx_sandbox *pool, struct nx_job *job);
-// One of the workers is slow: the spare ones are needed.
-void nx_dispatch_want_spares(struct nx_sandbox *pool);
+// So many spare workers, or as many as there may be, are needed from now on.
+void nx_dispatch_want_spares(struct nx_sandbox *pool, uint32_t count);
 // Sends jobs to workers that have room.
 void nx_dispatch(struct nx_sandbox *pool);
 // Something has to be done before the loop waits again.

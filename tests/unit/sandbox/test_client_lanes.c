@@ -71,6 +71,13 @@ static void expect_quick(enum nx_lane lane) {
     nx_code_unref(code);
 }
 
+static struct nx_buf *dies(void) {
+    struct nx_buf *program = program_new();
+    program_order(program, FAKE_EXIT);
+    nx_wire_put_u8(program, 0);
+    return program;
+}
+
 static bool all_alive(void *user) {
     (void)user;
     return pool_stats().workers_alive == WORKERS + SPARES;
@@ -137,17 +144,56 @@ static void a_single_spare_serves_everybody(void **unused) {
     nx_code_unref(code);
 }
 
+static bool first_spares_alive(void *user) {
+    (void)user;
+    return pool_stats().workers_alive == WORKERS + NX_FIRST_SPARE_WORKERS;
+}
+
 // The spare workers are not there before somebody needs them, and nobody waits for them.
 static void spares_come_when_needed(void **unused) {
     (void)unused;
     expect_quick(NX_LANE_LIGHT);
-    expect_quick(NX_LANE_UNSURE);
-    expect_quick(NX_LANE_HEAVY);
     loop_for(20);
     assert_int_equal(pool_stats().workers_alive, WORKERS);
+    expect_quick(NX_LANE_UNSURE);
+    loop_until(first_spares_alive, NULL);
+    loop_for(20);
+    assert_int_equal(pool_stats().workers_alive, WORKERS + NX_FIRST_SPARE_WORKERS);
     start_hogs(NX_LANE_LIGHT, 1);
     loop_until(all_alive, NULL);
     assert_int_equal(pool_stats().worker_restarts, 0);
+}
+
+static void all_spares_come_for_a_heavy_one(void **unused) {
+    (void)unused;
+    expect_quick(NX_LANE_HEAVY);
+    loop_until(all_alive, NULL);
+    assert_int_equal(pool_stats().worker_restarts, 0);
+}
+
+// What nobody knows runs where it stands back: the workers of the others have nothing to do with
+// it.
+static void unsure_ones_take_spares_first(void **unused) {
+    (void)unused;
+    expect_quick(NX_LANE_HEAVY);
+    loop_until(all_alive, NULL);
+    pid_t workers[WORKERS];
+    const struct nx_sandbox_stats before = pool_stats();
+    memcpy(workers, before.worker_pids, sizeof(workers));
+    // Hogs that die take their worker with them: it shows whose it was.
+    struct nx_code *code = code_of_program(dies());
+    for (int i = 0; i < SPARES; i++) {
+        struct run run;
+        run_start(&run, code, &(struct run_options){.lane = NX_LANE_UNSURE});
+        run_wait(&run, 1);
+        assert_string_equal(run_text(&run), "error INTERNAL_ERROR");
+        run_free(&run);
+        loop_until(all_alive, NULL);
+    }
+    const struct nx_sandbox_stats after = pool_stats();
+    assert_int_equal(after.worker_restarts, SPARES);
+    assert_memory_equal(workers, after.worker_pids, sizeof(workers));
+    nx_code_unref(code);
 }
 
 // Those known to be quick that turn out not to be: the spare ones take over.
@@ -205,6 +251,8 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(a_single_spare_serves_everybody, setup_one_spare, teardown),
         cmocka_unit_test_setup_teardown(spares_come_when_needed, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(all_spares_come_for_a_heavy_one, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(unsure_ones_take_spares_first, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(spares_stand_in_for_slow_workers, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(without_spares_there_are_no_lanes, setup_none, teardown),
         cmocka_unit_test_setup_teardown(the_least_expected_work_decides, setup_lanes, teardown),
