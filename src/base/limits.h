@@ -15,6 +15,9 @@
 // ---- Logs
 // Longest line common log shippers accept without splitting.
 #define NX_MAX_LOG_LINE_BYTES          16384
+// How long the server waits for the reader of its log, a twentieth of the time at most.
+#define NX_LOG_WAIT_MS                 1000
+#define NX_LOG_WAIT_WINDOW_MS          20000
 
 // ---- Panels (NXML.md)
 #define NX_MAX_PANEL_SOURCE_BYTES      (1024 * 1024)

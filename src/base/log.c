@@ -4,6 +4,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -16,8 +21,8 @@
 static struct {
     int fd;
     enum nx_log_level min_level;
-    bool pretty;
-} config = {STDOUT_FILENO, NX_LOG_INFO, false};
+    bool pretty, is_pipe;
+} config = {STDOUT_FILENO, NX_LOG_INFO, false, false};
 
 static const char *const level_names[] = {
     [NX_LOG_DEBUG] = "debug",
@@ -40,6 +45,8 @@ void nx_log_configure(int fd, enum nx_log_level min_level, bool pretty) {
     config.fd = fd;
     config.min_level = min_level;
     config.pretty = pretty;
+    struct stat about;
+    config.is_pipe = fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode);
 }
 
 int nx_log_parse_level(const char *name, enum nx_log_level *level) {
@@ -62,6 +69,80 @@ static void rewind_to(struct nx_buf *b, size_t len) {
     b->failed = 0;
     b->data[len] = '\0';
 }
+
+// ---- Writing
+
+// Who reads the lines may be slower than they come, or have stopped. Waiting is bounded, past that
+// lines are lost and counted: a server that answers without a log is worth more than one that waits
+// for its log's reader.
+static struct {
+    pthread_mutex_t lock;
+    uint64_t window_ns; // when the time to wait was last given
+    int wait_ms;        // what is left of it
+    bool cut;           // a line was left unfinished
+    uint64_t lost;
+} out = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool ready(int wait_ms) {
+    struct pollfd fd = {.fd = config.fd, .events = POLLOUT};
+    return poll(&fd, 1, wait_ms) != 0; // also where it has failed: the write tells
+}
+
+static bool wait_for_reader(void) {
+    if (ready(0))
+        return true;
+    uint64_t before_ns = nx_clock_monotonic_ns();
+    if (out.window_ns == 0 || before_ns - out.window_ns > NX_LOG_WAIT_WINDOW_MS * 1000000ull) {
+        out.window_ns = before_ns;
+        out.wait_ms = NX_LOG_WAIT_MS;
+    }
+    bool got = out.wait_ms > 0 && ready(out.wait_ms);
+    uint64_t took_ms = (nx_clock_monotonic_ns() - before_ns) / 1000000;
+    out.wait_ms -= took_ms < (uint64_t)out.wait_ms ? (int)took_ms : out.wait_ms;
+    return got;
+}
+
+// One write, but for pipes: one that is ready takes PIPE_BUF bytes without waiting, and no more.
+// Where writing fails there is nowhere to say so.
+static bool write_steps(const char *data, size_t len) {
+    for (size_t done = 0, step; done < len; done += step) {
+        step = config.is_pipe && len - done > PIPE_BUF ? PIPE_BUF : len - done;
+        if (!wait_for_reader()) {
+            out.cut = out.cut || done > 0;
+            return false;
+        }
+        (void)nx_fd_write_all(config.fd, data + done, step);
+    }
+    return true;
+}
+
+// As many as were lost, where they are missing.
+static bool tell_lost(void) {
+    char time[25], line[256];
+    nx_clock_rfc3339(nx_clock_wall_ms(), time);
+    int len = snprintf(
+        line, sizeof line,
+        config.pretty ? "%s%s warn  log: \"lines lost: nobody read them\" count=%" PRIu64 "\n"
+                      : "%s{\"time\":\"%s\",\"level\":\"warn\",\"msg\":\"lines lost: nobody read "
+                        "them\",\"component\":\"log\",\"count\":%" PRIu64 "}\n",
+        out.cut ? "\n" : "", time, out.lost);
+    return write_steps(line, (size_t)len);
+}
+
+static void write_line(const char *data, size_t len) {
+    if (config.fd < 0)
+        return;
+    pthread_mutex_lock(&out.lock);
+    if (out.lost && tell_lost()) {
+        out.lost = 0;
+        out.cut = false;
+    }
+    if (out.lost || !write_steps(data, len))
+        out.lost++;
+    pthread_mutex_unlock(&out.lock);
+}
+
+// ---- Lines
 
 // A key and its separators; in pretty mode a NULL key stands for the message.
 static void put_key(struct nx_buf *b, const char *key) {
@@ -160,7 +241,6 @@ void nx_log(enum nx_log_level level, const char *component, const char *msg,
         nx_buf_append_str(&l.text, l.cut ? pretty_cut_end : pretty_end);
     else
         nx_buf_append_str(&l.text, l.cut ? json_cut_end : json_end);
-    // There is nowhere to report a failure to.
-    (void)nx_fd_write_all(config.fd, l.text.data, l.text.len);
+    write_line(l.text.data, l.text.len);
     errno = saved;
 }

@@ -37,9 +37,11 @@ int nx_log_parse_level(const char *name, enum nx_log_level *level);
 // Whether lines of `level` are written; spares building fields for those that are not.
 bool nx_log_enabled(enum nx_log_level level);
 
-// Writes {"time","level","msg","component", fields…} as one line with one write. `fields` may be
-// NULL. Keeps errno; a line that cannot be written (full pipe, closed descriptor) is lost. May be
-// called from several threads once configured.
+// Writes {"time","level","msg","component", fields…} as one line. `fields` may be NULL. Keeps
+// errno. Where the reader does not keep up it waits, for at most NX_LOG_WAIT_MS in each
+// NX_LOG_WAIT_WINDOW_MS; lines are lost after that, and counted by a line when they are read again.
+// A line that cannot be written (full disk, closed descriptor) is lost. May be called from several
+// threads once configured.
 void nx_log(enum nx_log_level level, const char *component, const char *msg,
             const struct nx_log_field *fields);
 

@@ -2,6 +2,8 @@
 """Memory, descriptors, the disk behind the log, and time itself run out or jump. The server says so
 where it can, spins nowhere, and goes on when they are back."""
 import contextlib
+import fcntl
+import json
 import os
 import pathlib
 import signal
@@ -156,6 +158,36 @@ def test_the_log_goes_nowhere(serve, tmp_path):
     client.settle("full")
     client.close()
     assert server.stop() in (0, 1)
+
+
+def test_nobody_reads_the_log(serve, tmp_path):
+    """Standard output is a pipe that is full: triggers go on, and who reads again is told what is missing."""
+    pipe = tmp_path / "log"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 4096)
+    server = serve(env={"HTTP_PORT": str(free_port()), "LOG_LEVEL": "debug"}, wait=False, limits=f"exec > {pipe}")
+    server.url = f"http://127.0.0.1:{server_port[0]}"
+    client = Client(server)
+    assert wait_for(lambda: client.ask("GET", "/ready") is not None)
+    began = time.monotonic()
+    client.settle("full")
+    for number in range(100):
+        assert client.trigger("mark", f"unread{number}")["status"] == "success"
+    assert time.monotonic() - began < 60, "every line was waited for"
+    lines = []
+    assert wait_for(lambda: read_lines(end, lines) or (client.ask("GET", "/ready") and any("lost" in one for one in lines)))
+    lost = [json.loads(one) for one in lines if "lines lost" in one]
+    assert lost[0]["count"] > 50 and lost[0]["component"] == "log"
+    client.settle("read")
+    client.close()
+    assert server.stop() == 0
+    os.close(end)
+
+
+def read_lines(end, lines):
+    with contextlib.suppress(BlockingIOError):
+        lines.extend(os.read(end, 1 << 16).decode().split("\n"))
 
 
 server_port = [0]

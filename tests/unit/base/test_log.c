@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -231,6 +232,39 @@ static void failing_output_is_harmless(void **state) {
     assert_member(next_object(), "msg", "\"still here\"");
 }
 
+// A pipe that is full and not read costs lines, not the caller's time, and a line says how many.
+static void a_reader_that_stops_costs_lines(void **state) {
+    (void)state;
+    int ends[2];
+    char fill[512];
+    memset(fill, 'x', sizeof fill);
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_true(fcntl(ends[1], F_SETPIPE_SZ, 16384) >= 0);
+    while (write(ends[1], fill, sizeof fill) > 0) {
+    }
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0); // a log's descriptor waits
+    nx_log_configure(ends[1], NX_LOG_INFO, false);
+    uint64_t began_ns = nx_clock_monotonic_ns();
+    for (int i = 0; i < 1000; i++)
+        nx_log(NX_LOG_INFO, "c", "unread", NULL);
+    assert_true(nx_clock_monotonic_ns() - began_ns < 10 * NX_LOG_WAIT_MS * 1000000ull);
+    while (read(ends[0], fill, sizeof fill) > 0) {
+    }
+    nx_log(NX_LOG_INFO, "c", "read again", NULL);
+    ssize_t n = read(ends[0], line, sizeof line - 1);
+    assert_true(n > 0);
+    line[n] = '\0';
+    assert_non_null(strstr(line, "\"count\":1000}\n{"));
+    assert_non_null(strstr(line, "read again"));
+    nx_log(NX_LOG_INFO, "c", "and no more", NULL);
+    n = read(ends[0], line, sizeof line - 1);
+    assert_true(n > 0);
+    line[n] = '\0';
+    assert_null(strstr(line, "count"));
+    nx_fd_close(&ends[0]);
+    nx_fd_close(&ends[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_line_has_the_fixed_members),
@@ -243,6 +277,7 @@ int main(void) {
         cmocka_unit_test(long_message_leaves_room_for_fields),
         cmocka_unit_test(too_many_fields_are_dropped),
         cmocka_unit_test(failing_output_is_harmless),
+        cmocka_unit_test(a_reader_that_stops_costs_lines),
     };
     return cmocka_run_group_tests(tests, open_pair, close_pair);
 }
