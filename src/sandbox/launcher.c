@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -20,6 +23,7 @@
 struct nx_launcher {
     pid_t pid;
     int channel; // -1: it is gone
+    bool owes;   // its last answer did not come in time, and is still to come
     char *executable;
 };
 
@@ -90,13 +94,50 @@ static int lose(struct nx_launcher *launcher, struct nx_error *err) {
                         launcher->executable);
 }
 
-static int wait_for_answer(const struct nx_launcher *launcher) {
+// 0 with the answer; NX_E_BUSY if it does not come in time, NX_E_CLOSED.
+static int read_answer(struct nx_launcher *launcher, int wait_ms, struct nx_launched *launched,
+                       int *pidfd) {
     struct pollfd fd = {.fd = launcher->channel, .events = POLLIN};
     int got;
     do {
-        got = poll(&fd, 1, NX_LAUNCH_TIMEOUT_MS);
+        got = poll(&fd, 1, wait_ms);
     } while (got < 0 && errno == EINTR);
-    return got > 0 ? 0 : NX_E_CLOSED;
+    launcher->owes = got == 0;
+    if (got == 0) {
+        return NX_E_BUSY;
+    }
+    if (nx_fd_recv(launcher->channel, launched, sizeof(*launched), pidfd) != sizeof(*launched)) {
+        nx_fd_close(pidfd);
+        return NX_E_CLOSED;
+    }
+    return 0;
+}
+
+// Takes an answer that came too late. The program's channel was closed meanwhile: it ends, if it
+// has not.
+static int settle_debt(struct nx_launcher *launcher) {
+    struct nx_launched launched = {0};
+    int pidfd = -1;
+    if (!launcher->owes) {
+        return 0;
+    }
+    const int status = read_answer(launcher, 0, &launched, &pidfd);
+    if (status == 0 && launched.pid > 0) {
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        (void)waitpid(launched.pid, NULL, 0);
+    }
+    nx_fd_close(&pidfd);
+    return status;
+}
+
+static int ask(struct nx_launcher *launcher, int channel, struct nx_launched *launched,
+               int *pidfd) {
+    const char request = 0;
+    int status = launcher->channel >= 0 ? settle_debt(launcher) : NX_E_CLOSED;
+    if (status == 0 && nx_fd_send(launcher->channel, &request, 1, channel) != 0) {
+        status = NX_E_CLOSED;
+    }
+    return status == 0 ? read_answer(launcher, NX_LAUNCH_TIMEOUT_MS, launched, pidfd) : status;
 }
 
 static int explain(struct nx_launcher *launcher, const struct nx_launched *launched,
@@ -124,12 +165,13 @@ static int explain(struct nx_launcher *launcher, const struct nx_launched *launc
 int nx_launcher_run(struct nx_launcher *launcher, int channel, pid_t *pid, int *pidfd,
                     struct nx_error *err) {
     struct nx_launched launched = {0};
-    const char request = 0;
     *pidfd = -1;
-    if (launcher->channel < 0 || nx_fd_send(launcher->channel, &request, 1, channel) != 0 ||
-        wait_for_answer(launcher) != 0 ||
-        nx_fd_recv(launcher->channel, &launched, sizeof(launched), pidfd) != sizeof(launched)) {
-        nx_fd_close(pidfd);
+    const int status = ask(launcher, channel, &launched, pidfd);
+    if (status == NX_E_BUSY) {
+        return nx_error_set(err, NX_E_BUSY, "cannot start %s: the launcher did not answer in time",
+                            launcher->executable);
+    }
+    if (status != 0) {
         return lose(launcher, err);
     }
     if (launched.error == 0 && *pidfd >= 0 && launched.pid > 0) {

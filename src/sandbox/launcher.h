@@ -27,7 +27,8 @@ int nx_launcher_start(struct nx_launcher **out, const char *executable, struct n
 // Runs the program with an empty environment and `channel` (borrowed) as its descriptor
 // NX_WIRE_ZYGOTE_FD. It becomes a child of this process, to be reaped by it. A program started
 // before is killed. Blocks until it was exec'ed, at most NX_LAUNCH_TIMEOUT_MS. *pidfd is the
-// caller's. Errors: NX_E_IO with the reason; NX_E_CLOSED if the launcher is gone.
+// caller's. Errors: NX_E_IO with the reason; NX_E_BUSY if it takes longer, and until it is done;
+// NX_E_CLOSED if the launcher is gone.
 int nx_launcher_run(struct nx_launcher *launcher, int channel, pid_t *pid, int *pidfd,
                     struct nx_error *err);
 

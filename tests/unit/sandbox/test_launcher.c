@@ -174,6 +174,33 @@ static void without_a_descriptor_for_it(void **unused) {
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // nor is it left unreaped
 }
 
+// A launcher that gets no processor for a while: what it starts too late is ended and reaped.
+static void one_that_is_late(void **unused) {
+    (void)unused;
+    struct nx_launcher *launcher = launcher_of(NX_TEST_FAKE_SANDBOX);
+    const pid_t pid = pid_of_launcher();
+    struct child child = {0};
+    struct nx_error err = {0};
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    for (int again = 0; again < 3; again++) {
+        assert_int_equal(run(launcher, &child, &err), NX_E_BUSY);
+        assert_non_null(strstr(err.message, "in time"));
+        assert_int_equal(child.pidfd, -1);
+        close(child.channel);
+    }
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    int status;
+    for (int wait_ms = 0; (status = run(launcher, &child, &err)) == NX_E_BUSY; wait_ms += 10) {
+        assert_true(wait_ms < PATIENCE_MS);
+        close(child.channel);
+        (void)poll(NULL, 0, 10);
+    }
+    assert_int_equal(status, 0);
+    finish(&child);
+    nx_launcher_stop(launcher);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // nor is the late one left
+}
+
 static void signals_for_the_server(void **unused) {
     (void)unused;
     struct nx_launcher *launcher = launcher_of(NX_TEST_FAKE_SANDBOX);
@@ -217,6 +244,7 @@ int main(void) {
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(what_cannot_be_started),
         cmocka_unit_test(without_a_descriptor_for_it),
+        cmocka_unit_test(one_that_is_late),
         cmocka_unit_test(signals_for_the_server),
         cmocka_unit_test(the_launcher_is_killed),
     };
