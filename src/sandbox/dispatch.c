@@ -10,7 +10,7 @@
 
 static bool has_room(const struct nx_peer *peer) {
     return nx_peer_alive(peer) && peer->flying_count < NX_MAX_IN_FLIGHT &&
-           peer->out.len < NX_WORKER_FEED_BYTES;
+           peer->out.len - peer->out_sent < NX_WORKER_FEED_BYTES;
 }
 
 static bool may_take(const struct nx_peer *peer, const struct nx_job *job) {

@@ -77,23 +77,32 @@ int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd) {
     return watch(peer, false) == 0 ? 0 : NX_E_IO;
 }
 
+// Forgets what was sent. The rest moves to the front only when it is the smaller part: a large
+// frame leaves in many pieces, and would be moved with each of them.
+static void drop_sent(struct nx_peer *peer) {
+    if (peer->out_sent > peer->out.len / 2) {
+        nx_buf_consume(&peer->out, peer->out_sent);
+        peer->out_sent = 0;
+    }
+    if (peer->out.len == 0 && peer->out.cap > KEPT_BUFFER_BYTES) {
+        nx_buf_free(&peer->out);
+    }
+}
+
 void nx_peer_flush(struct nx_peer *peer) {
-    size_t sent = 0;
-    while (sent < peer->out.len) {
-        const ssize_t got = send(peer->channel, peer->out.data + sent, peer->out.len - sent,
-                                 MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct nx_buf *out = &peer->out;
+    while (peer->out_sent < out->len) {
+        const ssize_t got = send(peer->channel, out->data + peer->out_sent,
+                                 out->len - peer->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (got < 0 && errno == EINTR) {
             continue;
         }
         if (got < 0) {
             break; // full, or dead: reading will tell which
         }
-        sent += (size_t)got;
+        peer->out_sent += (size_t)got;
     }
-    nx_buf_consume(&peer->out, sent);
-    if (peer->out.len == 0 && peer->out.cap > KEPT_BUFFER_BYTES) {
-        nx_buf_free(&peer->out);
-    }
+    drop_sent(peer);
     if ((peer->out.len != 0) != peer->poll_writable) {
         (void)watch(peer, peer->out.len != 0); // fails only for a descriptor that is not watched
         nx_dispatch_later(peer->pool);
@@ -265,6 +274,7 @@ void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why) {
         // Late enough that a callback above could not have been handed these very bytes.
         nx_buf_reset(&peer->in);
         nx_buf_reset(&peer->out);
+        peer->out_sent = 0;
         nx_dispatch_later(pool);
         return;
     }

@@ -110,6 +110,7 @@ struct nx_peer {
     bool poll_writable;
     bool starting; // SPAWN was sent, SPAWNED has not come
     struct nx_buf in, out;
+    size_t out_sent; // how far `out` was sent already
     struct nx_job_queue flying;
     struct nx_job_queue bound; // wait for room in this worker: RESUMEs, and RUNs that follow
     uint32_t flying_count;
