@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the image as production does, and looks at it from outside and from inside."""
+import contextlib
 import ctypes
 import itertools
 import json
@@ -115,11 +116,20 @@ class Container:
             command += ["-v", f"{source}:{target}:ro"]
         for port in (3000, 3001, 9090):
             command += ["-p", f"127.0.0.1::{port}"]
-        self.started = time.time()
-        engine(*command, image, *arguments)
         self.token = None
-        if wait:
-            self.wait_until_listening()
+        with self.removed_on_failure():
+            engine(*command, image, *arguments)
+            if wait:
+                self.wait_until_listening()
+
+    @contextlib.contextmanager
+    def removed_on_failure(self):
+        """What does not come to be has nobody to remove it."""
+        try:
+            yield
+        except BaseException:
+            self.remove()
+            raise
 
     # ---- What it says and is
 

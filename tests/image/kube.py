@@ -42,13 +42,14 @@ class Pod(Container):
         self.adapt(objects)
         change(self.deployment)
         self.file.write_text(yaml.safe_dump_all(objects))
-        self.make_secret(folder)
-        engine("kube", "play", self.file)
-        self.name = f"{self.own}-pod-0-nexus"
-        if not engine("ps", "-aq", "--filter", f"name=^{self.name}$").stdout:
-            self.name = f"{self.own}-pod-nexus"  # by other versions of podman
         self.token = None
-        self.wait_until_listening()
+        with self.removed_on_failure():
+            self.make_secret(folder)
+            engine("kube", "play", self.file)
+            self.name = f"{self.own}-pod-0-nexus"
+            if not engine("ps", "-aq", "--filter", f"name=^{self.name}$").stdout:
+                self.name = f"{self.own}-pod-nexus"  # by other versions of podman
+            self.wait_until_listening()
 
     def adapt(self, objects):
         pod = self.deployment["spec"]["template"]["spec"]
