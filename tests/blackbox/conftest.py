@@ -165,6 +165,14 @@ class Server:
     def post(self, path, **options):
         return self.request("POST", path, **options)
 
+    def figure(self, name):
+        """One of /metrics, by its name and labels as they stand there."""
+        return next(float(line[len(name):]) for line in self.get("/metrics").text.splitlines()
+                    if line.startswith(name + " "))
+
+    def wait_for_instances(self, state, count=1):
+        wait_until(lambda: self.figure(f'nexus_instances{{state="{state}"}}') == count)
+
     def trigger(self, panel, tool, args=None, **options):
         return self.post(f"/panels/{panel}/trigger/{tool}", json=args or {}, **options)
 

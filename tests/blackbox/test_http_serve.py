@@ -164,11 +164,11 @@ def test_too_many_panels(start):
 
 
 def test_too_many_triggers(start):
-    server = start(env={"MAX_QUEUE": "3", "TIMEOUT_MS": "1500"})
+    server = start(env={"MAX_QUEUE": "3", "TIMEOUT_MS": "2500"})
     server.create()
     with Wire(server) as busy:
         busy.send(b"POST /panels/counter/trigger/spin HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(0.3)
+        server.wait_for_instances("running")
         waiting = [Wire(server).send(b"POST /panels/counter/trigger/increment HTTP/1.1\r\n"
                                      b"Host: h\r\n\r\n") for _ in range(4)]
         refused = waiting[3].read()
@@ -220,7 +220,7 @@ def test_work_under_way_is_finished(start):
     server.create()
     busy = Wire(server, 20).send(POST_NAP % 1500)
     kept = Wire(server)
-    time.sleep(0.3)
+    server.wait_for_instances("suspended")
     server.process.send_signal(signal.SIGTERM)
     server.wait_for_log("stopping")
     # Probes and late clients get an answer, on old connections and on new ones.
@@ -242,7 +242,7 @@ def test_waiting_has_an_end(start):
     server = start()
     server.create()
     busy = Wire(server, 30).send(POST_NAP.replace(b"%4d", b"25000").replace(b"11", b"12"))
-    time.sleep(0.3)
+    server.wait_for_instances("suspended")
     started = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     assert busy.read().json()["error"]["code"] == "CANCELLED"
@@ -255,7 +255,7 @@ def test_second_signal_ends_it_at_once(start):
     server = start()
     server.create()
     busy = Wire(server).send(POST_NAP % 9000)
-    time.sleep(0.3)
+    server.wait_for_instances("suspended")
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(server.process.pid)],
                               capture_output=True, text=True, check=False).stdout.split()
     assert children

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from conftest import COUNTER, Wire
+from conftest import COUNTER, Wire, wait_until
 from test_auth import SECRET, bearer, token
 
 
@@ -74,13 +74,13 @@ def test_what_did_not_run_is_not_kept(server):
 
 
 def test_a_trigger_cancelled_in_the_queue_is_not_kept(start):
-    server = start(env={"MAX_QUEUE": "1", "TIMEOUT_MS": "1500"})
+    server = start(env={"MAX_QUEUE": "1", "TIMEOUT_MS": "2500"})
     server.create()
     with Wire(server) as busy, Wire(server) as waiting:
         busy.send(b"POST /panels/counter/trigger/spin HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(0.3)
+        server.wait_for_instances("running")
         waiting.send(b"POST /panels/counter/trigger/increment HTTP/1.1\r\nHost: h\r\n\r\n")
-        time.sleep(0.1)
+        wait_until(lambda: server.figure("nexus_queue_depth") == 1)
         assert keyed(server, "k").status_code == 429
         assert busy.read().json()["error"]["code"] == "TIMEOUT"
         assert waiting.read().json()["returnValue"] == 1
@@ -155,7 +155,7 @@ def test_deleting_a_panel_ends_those_who_wait(server):
     with Wire(server) as one:
         one.send(b"POST /panels/counter/trigger/nap HTTP/1.1\r\nHost: h\r\nIdempotency-Key: k\r\n"
                  b"Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"ms\":20000}")
-        time.sleep(0.2)
+        server.wait_for_instances("suspended")
         server.request("DELETE", "/panels/counter")
         assert one.read().json()["error"]["code"] == "CANCELLED"
 
@@ -189,7 +189,7 @@ def test_stopping_with_keys_at_work(start):
         b"POST /panels/counter/trigger/nap HTTP/1.1\r\nHost: h\r\nIdempotency-Key: k\r\n"
         b"Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"ms\": 1000}")
     keyed(server, "done")
-    time.sleep(0.2)
+    server.wait_for_instances("suspended")
     server.process.terminate()
     assert busy.read().json()["returnValue"] == "rested"
     assert server.wait() == 0
