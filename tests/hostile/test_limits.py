@@ -237,7 +237,7 @@ def test_time_is_running_time(small):
     small.make("running", [harness.tool(code, ALL)])
     result = small.run("running", args={"n": 2, "ms": 250, "size": 500000})
     assert result.get("returnValue") == "done", result
-    result = small.in_time(lambda: small.run("running", args={"n": 15, "ms": 0, "size": 2500000}),
+    result = small.in_time(lambda: small.run("running", args={"n": 18, "ms": 0, "size": 1000000}),
                            LOWERED["TIMEOUT_MS"] / 1000 + GRACE_S)
     assert harness.code_of(result) == "TIMEOUT"
     assert result["metrics"]["segments"] > 1
