@@ -117,6 +117,7 @@ class Container:
         for port in (3000, 3001, 9090):
             command += ["-p", f"127.0.0.1::{port}"]
         self.token = None
+        self.addresses = {}
         with self.removed_on_failure():
             engine(*command, image, *arguments)
             if wait:
@@ -215,8 +216,9 @@ class Container:
     # ---- As its clients see it
 
     def url(self, port=3000):
-        address = engine("port", self.name, f"{port}/tcp").stdout.splitlines()[0]
-        return f"http://{address.strip()}"
+        if port not in self.addresses:
+            self.addresses[port] = engine("port", self.name, f"{port}/tcp").stdout.splitlines()[0].strip()
+        return f"http://{self.addresses[port]}"
 
     def headers(self):
         if not self.token:
