@@ -235,7 +235,7 @@ def test_time_is_running_time(small):
       for (let i = 0; i < $args.n; i++) { work(); await $ext.time.sleep($args.ms); }
       return 'done';"""
     small.make("running", [harness.tool(code, ALL)])
-    result = small.run("running", args={"n": 2, "ms": 250, "size": 500000})
+    result = small.run("running", args={"n": 2, "ms": 250, "size": 50000})
     assert result.get("returnValue") == "done", result
     result = small.in_time(lambda: small.run("running", args={"n": 18, "ms": 0, "size": 1000000}),
                            LOWERED["TIMEOUT_MS"] / 1000 + GRACE_S)
