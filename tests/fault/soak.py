@@ -28,11 +28,12 @@ MEMORY_GROWTH_MB, FD_GROWTH = 4, 8
 
 
 def pss_mb(pid):
+    """Without pages of files: how much of those is a process's share depends on who else runs."""
     try:
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:
         return 0.0
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) / 1024
 
 
 class Soak:
