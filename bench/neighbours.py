@@ -16,8 +16,7 @@ ROUNDS = 3
 SETTLE_S = 0.5
 
 
-# What the machine does to whoever shares it with a program that only ever takes what is left over: no
-# server can do better than that, however it treats its panels.
+# For comparison: what the machine does to whoever shares it with a program that only ever takes what is left over.
 LEFTOVERS = "a loop elsewhere"
 LOOP = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); print(flush=True)\nwhile True: pass"
 

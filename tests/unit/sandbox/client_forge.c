@@ -109,6 +109,14 @@ struct nx_code *code_of_program(const struct nx_buf *program) {
     return code_of(nx_buf_span(program));
 }
 
+struct nx_code *code_of_slow(uint32_t ms) {
+    struct nx_buf *program = program_new();
+    program_order(program, FAKE_SLOW);
+    program_sleep(program, ms);
+    program_segment(program, &(struct forged){.json = "\"slow\""});
+    return code_of_program(program);
+}
+
 struct nx_code *code_of_segment(const struct forged *forged) {
     struct nx_buf *program = program_new();
     program_segment(program, forged);

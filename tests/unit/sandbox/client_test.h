@@ -151,6 +151,8 @@ void program_segment(struct nx_buf *program, const struct forged *forged);
 void forge(struct nx_buf *out, const struct forged *forged);
 // A program of a single segment.
 struct nx_code *code_of_segment(const struct forged *forged);
+// A handler that says that it takes long, does, and returns "slow".
+struct nx_code *code_of_slow(uint32_t ms);
 // The code of a program.
 struct nx_code *code_of_program(const struct nx_buf *program);
 

@@ -166,15 +166,6 @@ static void cancel_what_hangs(void **unused) {
     nx_code_unref(code);
 }
 
-// A handler that says that it takes long, and does.
-static struct nx_code *slow(uint32_t ms) {
-    struct nx_buf *program = program_new();
-    program_order(program, FAKE_SLOW);
-    program_sleep(program, ms);
-    program_segment(program, &(struct forged){.json = "\"slow\""});
-    return code_of_program(program);
-}
-
 static bool is_running(void *unused) {
     (void)unused;
     return pool_stats().running == 1;
@@ -188,7 +179,7 @@ static bool is_replaced(void *user) {
 // Long before its time is over the worker is another one, and nobody hears of it …
 static void cancel_what_computes(void **unused) {
     (void)unused;
-    struct nx_code *code = slow(4000);
+    struct nx_code *code = code_of_slow(4000);
     struct run run;
     pid_t worker = pool_stats().worker_pids[0];
     for (int i = 0; i < 3; i++, worker = pool_stats().worker_pids[0]) { // at once each time
@@ -205,7 +196,7 @@ static void cancel_what_computes(void **unused) {
 // … unless that would cost others what they wait for.
 static void cancel_what_computes_beside_the_suspended(void **unused) {
     (void)unused;
-    struct nx_code *code = slow(200), *sleeper = two_segments(0);
+    struct nx_code *code = code_of_slow(200), *sleeper = two_segments(0);
     struct run run, other;
     const pid_t worker = pool_stats().worker_pids[0];
     run_start(&other, sleeper, &(struct run_options){.caps = all});

@@ -330,18 +330,9 @@ static void what_is_sent_ahead_is_bounded(void **unused) {
 
 // ---- slowness
 
-// A handler that takes long and says so.
-static struct nx_code *slow(uint32_t ms) {
-    struct nx_buf *program = program_new();
-    program_order(program, FAKE_SLOW);
-    program_sleep(program, ms);
-    program_segment(program, &(struct forged){.json = "\"slow\""});
-    return code_of_program(program);
-}
-
 static void a_slow_one_holds_nobody_up(void **unused) {
     (void)unused;
-    struct nx_code *good = quick(0), *takes_long = slow(400);
+    struct nx_code *good = quick(0), *takes_long = code_of_slow(400);
     struct run hog, others[MANY];
     run_start(&hog, takes_long, NULL);
     start_many(others, good);
@@ -359,7 +350,7 @@ static void a_slow_one_holds_nobody_up(void **unused) {
 
 static void slow_ones_everywhere_only_delay(void **unused) {
     (void)unused;
-    struct nx_code *good = quick(0), *takes_long = slow(30);
+    struct nx_code *good = quick(0), *takes_long = code_of_slow(30);
     struct run hogs[6], others[MANY];
     for (size_t i = 0; i < 6; i++) {
         run_start(&hogs[i], takes_long, NULL);
