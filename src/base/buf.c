@@ -126,6 +126,18 @@ char *nx_buf_reserve(struct nx_buf *b, size_t len) {
     return b->data + b->len;
 }
 
+void nx_buf_expect(struct nx_buf *b, size_t len) {
+    size_t limit = content_limit(b);
+    if (b->failed || b->len > limit || len > limit - b->len || b->len + len < b->cap)
+        return;
+    char *data = realloc(b->data, b->len + len + 1);
+    if (!data)
+        return;
+    data[b->len] = '\0';
+    b->data = data;
+    b->cap = b->len + len + 1;
+}
+
 void nx_buf_consume(struct nx_buf *b, size_t len) {
     if (len > b->len)
         len = b->len;

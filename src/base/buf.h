@@ -43,6 +43,11 @@ int nx_buf_vprintf(struct nx_buf *b, const char *fmt, va_list ap)
 // else from the next append or steal on.
 char *nx_buf_reserve(struct nx_buf *b, size_t len);
 
+// About `len` more bytes will come: makes room for them at once, where appending them one after the
+// other would move what is there each time the buffer grows. Advice only: where they would not fit,
+// or memory is short, nothing happens, and the append fails that is one too many.
+void nx_buf_expect(struct nx_buf *b, size_t len);
+
 // Removes the first `len` bytes (at most b->len), moving the rest to the front.
 void nx_buf_consume(struct nx_buf *b, size_t len);
 

@@ -194,7 +194,23 @@ static void put_metrics(struct nx_buf *out, const struct nx_result *result) {
     nx_buf_append_char(out, '}');
 }
 
+// About as much as the result takes when printed; names and numbers count only in the round.
+static size_t expected_bytes(const struct nx_result *result) {
+    enum { PER_RESULT = 1024, PER_ITEM = 64 };
+    size_t bytes = PER_RESULT + result->return_json.len;
+    for (size_t i = 0; i < result->mutation_count; i++)
+        bytes += PER_ITEM + result->mutations[i].json.len;
+    for (size_t i = 0; i < result->event_count; i++)
+        bytes += PER_ITEM + result->events[i].payload_json.len;
+    for (size_t i = 0; i < result->view_count; i++)
+        bytes += PER_ITEM + result->views[i].args_json.len;
+    for (size_t i = 0; i < result->log_count; i++)
+        bytes += PER_ITEM + result->logs[i].message.len;
+    return bytes;
+}
+
 int nx_result_render_members(struct nx_buf *out, const struct nx_result *result) {
+    nx_buf_expect(out, expected_bytes(result));
     PUT(out, "\"status\":\"");
     nx_buf_append_str(out, nx_exec_status_name(result->status));
     nx_buf_append_char(out, '"');

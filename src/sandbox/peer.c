@@ -166,6 +166,11 @@ static int handle_all(struct nx_peer *peer) {
         }
     }
     nx_buf_consume(&peer->in, used);
+    if (peer->in.len >= sizeof(header) && status == 0) {
+        // The rest of a large frame comes in many pieces: it is given its room at once. What a
+        // liar does not send is not touched, and so takes no memory.
+        nx_buf_expect(&peer->in, header.payload_bytes + sizeof(header) - peer->in.len + READ_BYTES);
+    }
     // Nothing is due from a worker that has answered everything, not even the start of a frame.
     return peer->in.len != 0 && peer->flying_count == 0 ? NX_E_PROTOCOL : status;
 }

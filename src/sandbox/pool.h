@@ -8,6 +8,7 @@
 //   peer.c        one worker as the kernel sees it: its channel, frames in and out, its end
 //   dispatch.c    which job goes to which worker, and when; warm code; the watchdog
 //   client.c      the functions of client.h that make and end jobs
+//   client_frames.c  the frames of these jobs
 //   segment_check.c  what a SEGMENT frame may say
 //
 // A job is one frame that will be answered: COMPILE, RUN or RESUME. It waits in the pool's queue
@@ -274,6 +275,18 @@ void nx_client_not_run(struct nx_execution *execution);
 void nx_client_fail_parked(struct nx_execution *execution, const char *message);
 // Frees a job and what hangs on it without a callback.
 void nx_client_drop(struct nx_job *job);
+
+// ---- client_frames.c
+
+// Each makes the frame of a job from its other members and what is given. 0; NX_E_LIMIT: it would
+// be over NX_MAX_FRAME_BYTES; NX_E_NOMEM.
+int nx_client_frame_run(struct nx_execution *execution, const struct nx_exec_request *request,
+                        struct nx_error *err);
+int nx_client_frame_resume(struct nx_execution *execution, const struct nx_call_result *result,
+                           const struct nx_state_entry *state, size_t state_count,
+                           struct nx_error *err);
+int nx_client_frame_compile(struct nx_compile_job *compile, struct nx_span source, uint32_t line,
+                            uint32_t column, struct nx_error *err);
 
 // ---- segment_check.c
 

@@ -197,12 +197,42 @@ static void steal_passes_ownership(void **state) {
     nx_buf_free(&b);
 }
 
+// Room that was announced: no growth on the way, nothing lost, and no advice ever fails a buffer.
+static void expected_content_is_not_moved(void **state) {
+    (void)state;
+    struct nx_buf b;
+    nx_buf_init(&b, 100000);
+    assert_int_equal(nx_buf_append_str(&b, "head"), 0);
+    nx_buf_expect(&b, 90000);
+    assert_string_equal(b.data, "head");
+    const char *memory = b.data;
+    for (int i = 0; i < 90000; i++)
+        assert_int_equal(nx_buf_append_char(&b, 'x'), 0);
+    assert_ptr_equal(b.data, memory);
+    assert_int_equal(strlen(b.data), 90004);
+    size_t cap = b.cap;
+    nx_buf_expect(&b, 0);
+    nx_buf_expect(&b, 100000 - 90004 + 1); // over the maximum
+    nx_buf_expect(&b, SIZE_MAX);
+    assert_int_equal(b.failed, 0);
+    assert_int_equal(b.cap, cap);
+    nx_buf_expect(&b, 100000 - 90004);
+    assert_int_equal(b.cap, 100001);
+    nx_buf_free(&b);
+    nx_buf_init(&b, SIZE_MAX);
+    nx_buf_expect(&b, PTRDIFF_MAX - 2); // no such memory
+    assert_int_equal(b.failed, 0);
+    assert_null(b.data);
+    nx_buf_free(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_empty_without_memory),
         cmocka_unit_test(empty_appends_give_a_terminated_string),
         cmocka_unit_test(limit_is_exact),
         cmocka_unit_test(failure_sticks_until_reset),
+        cmocka_unit_test(expected_content_is_not_moved),
         cmocka_unit_test(lengths_near_the_top_do_not_wrap),
         cmocka_unit_test(allocation_failure_keeps_the_content),
         cmocka_unit_test(printf_fits_exactly_or_not_at_all),
