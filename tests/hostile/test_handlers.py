@@ -119,7 +119,7 @@ def test_over_http(world, pristine, path):
         if case.line is not None:
             assert found["line"] == case.line, found
         return
-    case.check(world.in_time(run, case.timeout_ms / 1000 + GRACE_S))
+    case.check(world.in_time(run, case.timeout_ms / 1000 + GRACE_S, case.timeout_ms))
     if case.after is not None:
         assert world.state("case") == case.after
     for panel in ("case", "look"):
@@ -160,7 +160,7 @@ def test_at_the_edges_of_settings(edge, path):
     def run():
         edge.make("case", [case.tool], case.state)
         return edge.run("case")
-    result = edge.in_time(run, case.tool["timeoutMs"] / 1000 + GRACE_S)
+    result = edge.in_time(run, case.tool["timeoutMs"] / 1000 + GRACE_S, case.tool["timeoutMs"])
     assert harness.code_of(result) in ("success", "MEMORY_LIMIT", "RESOURCE_LIMIT", "TIMEOUT",
                                        "EXECUTION_ERROR"), result
     assert edge.run("look")["returnValue"] == edge.expected

@@ -92,12 +92,15 @@ def quick(lowered):
     return lowered(TIMEOUT_MS=80, SUSPEND_TIMEOUT_MS=150, MAX_STATE_MUTATIONS=50)
 
 
+def create_anew(server, source):
+    server.request("DELETE", "/panels/life")
+    return server.create(source)
+
+
 @pytest.mark.parametrize("code", ENDINGS)
 def test_hostile_mount(quick, code):
     """Creation answers in time, says what became of the handler, and leaves a panel that works."""
-    begun = time.monotonic()
-    reply = quick.create(LIFE % (code, "return;"))
-    assert time.monotonic() - begun < 0.5 * harness.SLOWER
+    reply = quick.in_time(lambda: create_anew(quick, LIFE % (code, "return;")), 0.5 * harness.SLOWER)
     assert reply.status_code == 201, reply.text
     assert harness.check_shape(reply.json()["mount"])["status"] == "error"
     assert quick.run("life")["returnValue"] == "alive"
@@ -111,9 +114,11 @@ def test_hostile_unmount(quick, code):
     """A panel cannot keep itself from being deleted."""
     assert quick.create(LIFE % ("$state.a = 2;", code)).status_code == 201
     assert quick.state("life") == {"a": 2}
-    begun = time.monotonic()
-    assert quick.request("DELETE", "/panels/life").status_code == 204
-    assert time.monotonic() - begun < 0.5 * harness.SLOWER
+    with quick.waits() as waits:
+        begun = time.monotonic()
+        assert quick.request("DELETE", "/panels/life").status_code == 204
+        taken_s = time.monotonic() - begun
+    assert taken_s - waits.seconds < 0.5 * harness.SLOWER
     deadline = time.monotonic() + 5
     while quick.get("/panels/life").status_code != 404:
         assert time.monotonic() < deadline
