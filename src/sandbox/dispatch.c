@@ -9,8 +9,8 @@
 #include "sandbox/pool.h"
 
 static bool has_room(const struct nx_peer *peer) {
-    return nx_peer_alive(peer) && peer->flying_count < NX_MAX_IN_FLIGHT &&
-           peer->out.len - peer->out_sent < NX_WORKER_FEED_BYTES;
+    return nx_peer_alive(peer) && peer->out.failed == 0 && peer->flying_count < NX_MAX_IN_FLIGHT &&
+           nx_peer_unsent(peer) < NX_WORKER_FEED_BYTES;
 }
 
 static bool may_take(const struct nx_peer *peer, const struct nx_job *job) {
@@ -168,8 +168,7 @@ static int fly(struct nx_peer *peer, struct nx_job *job) {
     }
     job->id = job->kind == NX_JOB_COMPILE ? ++peer->last_id : nx_job_execution(job)->id;
     memcpy(job->frame + offsetof(struct nx_frame_header, id), &job->id, sizeof(job->id));
-    if (nx_buf_append(&peer->out, job->frame, job->frame_len) != 0) {
-        peer->out.failed = 0; // it did not fit; what is there already is whole
+    if (nx_peer_put_frame(peer, job) != 0) {
         return NX_E_NOMEM;
     }
     if (job->kind != NX_JOB_COMPILE) {
@@ -259,6 +258,7 @@ void nx_dispatch_take_back(struct nx_peer *peer, bool died) {
             continue;
         }
         TAILQ_REMOVE(&peer->flying, job, link);
+        nx_peer_release_frame(peer, job);
         peer->flying_count--;
         forget_ahead(peer, job);
         if (job->kind == NX_JOB_RUN && nx_job_execution(job)->follows) {
@@ -322,7 +322,7 @@ void nx_dispatch(struct nx_sandbox *pool) {
             struct nx_peer *peer = &pool->peers[i];
             if (nx_peer_alive(peer) && peer->out.failed != 0) {
                 nx_peer_end(peer, NX_PEER_DIED); // a frame that must not be missing did not fit
-            } else if (nx_peer_alive(peer) && peer->out.len != 0 && !peer->poll_writable) {
+            } else if (nx_peer_alive(peer) && nx_peer_unsent(peer) != 0 && !peer->poll_writable) {
                 nx_peer_flush(peer);
             }
         }

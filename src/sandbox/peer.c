@@ -15,6 +15,8 @@ enum {
     READ_BYTES = 256 * 1024,
     READS_PER_TURN = 4, // then the other sockets of the loop get theirs
     KEPT_BUFFER_BYTES = 1024 * 1024,
+    SMALL_FRAMES_BYTES = 1024,     // room for a few without payload
+    LARGE_FRAME_BYTES = 64 * 1024, // from here on copying costs more than another system call
 };
 
 #define LOST_PARKED "the sandbox process that held the handler was lost"
@@ -77,11 +79,75 @@ int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd) {
     return watch(peer, false) == 0 ? 0 : NX_E_IO;
 }
 
-// Forgets what was sent. The rest moves to the front only when it is the smaller part: a large
-// frame leaves in many pieces, and would be moved with each of them.
+// ---- frames to the worker
+
+int nx_peer_put_frame(struct nx_peer *peer, struct nx_job *job) {
+    if (job->frame_len >= LARGE_FRAME_BYTES && peer->large == NULL) {
+        peer->large = job;
+        peer->large_at = peer->out.len;
+        peer->large_sent = 0;
+        return 0;
+    }
+    const int status = nx_buf_append(&peer->out, job->frame, job->frame_len);
+    if (status != 0) {
+        peer->out.failed = 0; // it did not fit; what is there already is whole
+    }
+    return status;
+}
+
+// The bytes of `out` from one place to another. It may be empty, and then has no memory.
+static struct nx_span out_bytes(const struct nx_peer *peer, size_t from, size_t to) {
+    return from < to ? nx_span_of(peer->out.data + from, to - from) : nx_span_of(NULL, 0);
+}
+
+void nx_peer_release_frame(struct nx_peer *peer, const struct nx_job *job) {
+    if (peer->large != job) {
+        return;
+    }
+    struct nx_buf all;
+    nx_buf_init(&all, peer->out.max_bytes);
+    nx_buf_expect(&all, nx_peer_unsent(peer) + SMALL_FRAMES_BYTES);
+    nx_buf_append_span(&all, out_bytes(peer, peer->out_sent, peer->large_at));
+    nx_buf_append(&all, job->frame + peer->large_sent, job->frame_len - peer->large_sent);
+    nx_buf_append_span(&all, out_bytes(peer, peer->large_at, peer->out.len));
+    nx_buf_free(&peer->out);
+    peer->out = all; // failed, perhaps
+    peer->out_sent = 0;
+    peer->large = NULL;
+}
+
+size_t nx_peer_unsent(const struct nx_peer *peer) {
+    const size_t large = peer->large != NULL ? peer->large->frame_len - peer->large_sent : 0;
+    return peer->out.len - peer->out_sent + large;
+}
+
+// What goes out next, in one piece.
+static struct nx_span next_piece(const struct nx_peer *peer) {
+    const size_t end = peer->large != NULL ? peer->large_at : peer->out.len;
+    if (peer->out_sent < end || peer->large == NULL) {
+        return out_bytes(peer, peer->out_sent, end);
+    }
+    return nx_span_of(peer->large->frame + peer->large_sent,
+                      peer->large->frame_len - peer->large_sent);
+}
+
+static void count_sent(struct nx_peer *peer, size_t bytes) {
+    if (peer->large == NULL || peer->out_sent < peer->large_at) {
+        peer->out_sent += bytes;
+        return;
+    }
+    peer->large_sent += bytes;
+    if (peer->large_sent == peer->large->frame_len) {
+        peer->large = NULL;
+    }
+}
+
+// Forgets what was sent. The rest moves to the front only when it is the smaller part: many frames
+// may leave in many pieces, and would be moved with each of them.
 static void drop_sent(struct nx_peer *peer) {
     if (peer->out_sent > peer->out.len / 2) {
         nx_buf_consume(&peer->out, peer->out_sent);
+        peer->large_at -= peer->large != NULL ? peer->out_sent : 0;
         peer->out_sent = 0;
     }
     if (peer->out.len == 0 && peer->out.cap > KEPT_BUFFER_BYTES) {
@@ -90,21 +156,21 @@ static void drop_sent(struct nx_peer *peer) {
 }
 
 void nx_peer_flush(struct nx_peer *peer) {
-    struct nx_buf *out = &peer->out;
-    while (peer->out_sent < out->len) {
-        const ssize_t got = send(peer->channel, out->data + peer->out_sent,
-                                 out->len - peer->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct nx_span piece;
+    while ((piece = next_piece(peer)).len != 0) {
+        const ssize_t got = send(peer->channel, piece.data, piece.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (got < 0 && errno == EINTR) {
             continue;
         }
         if (got < 0) {
             break; // full, or dead: reading will tell which
         }
-        peer->out_sent += (size_t)got;
+        count_sent(peer, (size_t)got);
     }
     drop_sent(peer);
-    if ((peer->out.len != 0) != peer->poll_writable) {
-        (void)watch(peer, peer->out.len != 0); // fails only for a descriptor that is not watched
+    const bool more = nx_peer_unsent(peer) != 0;
+    if (more != peer->poll_writable) {
+        (void)watch(peer, more); // fails only for a descriptor that is not watched
         nx_dispatch_later(peer->pool);
     }
 }
@@ -127,7 +193,8 @@ static int on_slow(struct nx_peer *peer, struct nx_span payload) {
 static int on_answer(struct nx_peer *peer, const struct nx_frame_header *header,
                      struct nx_span payload) {
     struct nx_job *job = TAILQ_FIRST(&peer->flying);
-    if (job == NULL || header->id != job->id ||
+    // It cannot have done what it was not sent all of.
+    if (job == NULL || header->id != job->id || job == peer->large ||
         header->type != (job->kind == NX_JOB_COMPILE ? NX_FRAME_COMPILED : NX_FRAME_SEGMENT)) {
         return NX_E_PROTOCOL;
     }
@@ -211,6 +278,7 @@ static void kill_process(struct nx_peer *peer) {
     nx_fd_close(&peer->channel);
     nx_fd_close(&peer->pidfd);
     peer->pid = 0;
+    peer->large = NULL;
     nx_dispatch_forget_code(peer);
 }
 

@@ -112,6 +112,10 @@ struct nx_peer {
     bool starting; // SPAWN was sent, SPAWNED has not come
     struct nx_buf in, out;
     size_t out_sent; // how far `out` was sent already
+    // A flying job whose frame is too large to be copied into `out`: it is sent from where it is,
+    // before out[large_at]. NULL: none.
+    struct nx_job *large;
+    size_t large_at, large_sent;
     struct nx_job_queue flying;
     struct nx_job_queue bound; // wait for room in this worker: RESUMEs, and RUNs that follow
     uint32_t flying_count;
@@ -213,6 +217,13 @@ int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd);
 bool nx_peer_alive(const struct nx_peer *peer);
 // Whether it has no process and should have one.
 bool nx_peer_wanted(const struct nx_peer *peer);
+// Puts the job's frame in line for the worker. NX_E_NOMEM, NX_E_LIMIT: it is not.
+int nx_peer_put_frame(struct nx_peer *peer, struct nx_job *job);
+// The job stops flying, and its frame may change or go: copies what the worker must still get of
+// it. Without memory for that the peer ends, at the next dispatch.
+void nx_peer_release_frame(struct nx_peer *peer, const struct nx_job *job);
+// Bytes in line for the worker.
+size_t nx_peer_unsent(const struct nx_peer *peer);
 // Writes what is waiting, as far as the socket takes it.
 void nx_peer_flush(struct nx_peer *peer);
 // Reads and handles what has arrived.
