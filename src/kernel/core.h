@@ -113,6 +113,7 @@ struct nx_panel {
     uint32_t trigger_count;           // alive, in any phase
 
     struct nx_share share;
+    LIST_HEAD(, nx_spending) spending; // cancelled segments that workers are still busy with
 
     struct nx_standing *standing; // owned: its tools that set themselves off
     size_t standing_count;
@@ -324,6 +325,10 @@ int nx_turn_start(struct nx_trigger *t, struct nx_span args, struct nx_error *er
 // share.c
 // A segment of the handler has run.
 void nx_share_charge(struct nx_panel *panel, struct nx_handler *handler, uint32_t run_us);
+// Cancels the trigger's execution. What it runs until its worker is done with it is charged then.
+void nx_share_cancel(struct nx_trigger *t);
+// The panel is about to be freed: nothing is charged to it any more.
+void nx_share_forget(struct nx_panel *panel);
 // How the handler's next execution is to be taken.
 enum nx_lane nx_share_lane(struct nx_panel *panel, const struct nx_handler *handler);
 

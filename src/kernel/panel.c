@@ -167,6 +167,7 @@ void nx_panel_free(struct nx_panel *panel) {
     nx_standing_stop(panel);
     if (panel->starved)
         TAILQ_REMOVE(&rt->starved, panel, starved_link);
+    nx_share_forget(panel);
     HASH_DEL(rt->panels, panel);
     rt->panel_count--;
     struct nx_panel_def *def = panel->def;

@@ -225,8 +225,7 @@ void nx_trigger_end(struct nx_trigger *t) {
     nx_cache_forget(&t->compile);
     nx_suspend_release(t);
     if (t->execution)
-        nx_sandbox_cancel(t->execution);
-    t->execution = NULL;
+        nx_share_cancel(t);
     rt->totals.executions[t->result.status]++;
     if (t->result.status == NX_EXEC_ERROR)
         rt->totals.errors[t->result.error.code]++;

@@ -261,8 +261,7 @@ void nx_turn_break_chain(struct nx_panel *panel, const struct nx_trigger *t) {
     while (last && last != t) {
         TAILQ_REMOVE(&panel->chained, last, link);
         panel->chained_count--;
-        nx_sandbox_cancel(last->execution);
-        last->execution = NULL;
+        nx_share_cancel(last);
         nx_turn_enqueue(last, NX_TRIGGER_WAITING);
         last = TAILQ_LAST(&panel->chained, nx_trigger_list);
     }

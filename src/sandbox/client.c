@@ -38,6 +38,9 @@ static void free_execution(struct nx_execution *execution) {
         // Not freed: that would have taken it off here. The analyzer does not follow the links.
         execution->behind->before = NULL; // NOLINT(clang-analyzer-unix.Malloc)
     }
+    if (execution->spent_fn != NULL) {
+        execution->spent_fn(execution->user, execution->ran_us);
+    }
     nx_code_unref(execution->code);
     free(execution->job.frame);
     free(execution);
@@ -104,29 +107,21 @@ int nx_sandbox_run(struct nx_sandbox *pool, const struct nx_exec_request *reques
     return 0;
 }
 
-static bool take_outstanding(struct nx_execution *execution, uint32_t call_id) {
+// Where the call is among the outstanding ones; NULL if it is not.
+static uint32_t *find_outstanding(struct nx_execution *execution, uint32_t call_id) {
     for (uint32_t i = 0; i < execution->outstanding; i++) {
         if (execution->outstanding_ids[i] == call_id) {
-            execution->outstanding_ids[i] = execution->outstanding_ids[--execution->outstanding];
-            return true;
+            return &execution->outstanding_ids[i];
         }
     }
-    return false;
-}
-
-static bool is_outstanding(const struct nx_execution *execution, uint32_t call_id) {
-    for (uint32_t i = 0; i < execution->outstanding; i++) {
-        if (execution->outstanding_ids[i] == call_id) {
-            return true;
-        }
-    }
-    return false;
+    return NULL;
 }
 
 int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_result *result,
                       const struct nx_state_entry *state, size_t state_count,
                       struct nx_error *err) {
-    if (execution->phase != NX_PHASE_PARKED || !is_outstanding(execution, result->call_id)) {
+    uint32_t *outstanding = find_outstanding(execution, result->call_id);
+    if (execution->phase != NX_PHASE_PARKED || outstanding == NULL) {
         return nx_error_set(err, NX_E_INVALID, "the execution does not wait for that call");
     }
     struct nx_job *job = &execution->job;
@@ -138,7 +133,7 @@ int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_resul
     if (status != 0) {
         return status;
     }
-    take_outstanding(execution, result->call_id);
+    *outstanding = execution->outstanding_ids[--execution->outstanding];
     TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
     execution->sandbox->parked_executions--;
     execution->phase = NX_PHASE_WAITING;
@@ -153,11 +148,13 @@ static void release(struct nx_execution *execution) {
     nx_dispatch_later(execution->sandbox);
 }
 
-void nx_sandbox_cancel(struct nx_execution *execution) {
+bool nx_sandbox_cancel(struct nx_execution *execution, nx_spent_fn *fn, void *user) {
     struct nx_sandbox *pool = execution->sandbox;
     if (execution->phase == NX_PHASE_FLYING) {
         execution->fn = NULL; // freed when its answer comes
-        return;
+        execution->spent_fn = fn;
+        execution->user = user;
+        return fn != NULL;
     }
     if (execution->phase == NX_PHASE_PARKED) {
         TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
@@ -172,6 +169,7 @@ void nx_sandbox_cancel(struct nx_execution *execution) {
         nx_dispatch_unqueue(pool, &execution->job);
     }
     free_execution(execution);
+    return false;
 }
 
 // ---- compiling
@@ -242,6 +240,7 @@ static void park(struct nx_execution *execution, struct nx_peer *peer) {
     execution->phase = NX_PHASE_PARKED;
     TAILQ_INSERT_TAIL(&peer->parked, execution, parked_link);
     execution->sandbox->parked_executions++;
+    execution->ran_us = 0; // of the next segment, from now on
     free(execution->job.frame);
     execution->job.frame = NULL;
 }
@@ -306,7 +305,7 @@ int nx_client_answered(struct nx_peer *peer, struct nx_job *job, struct nx_span 
 
 static void fail_execution(struct nx_execution *execution, enum nx_result_code code,
                            const char *message) {
-    struct nx_segment segment = {.status = NX_SEGMENT_ERROR};
+    struct nx_segment segment = {.status = NX_SEGMENT_ERROR, .run_us = execution->ran_us};
     segment.error.code = code;
     segment.error.message = nx_span_str(message);
     give_place(execution);

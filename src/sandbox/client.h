@@ -224,7 +224,7 @@ struct nx_segment {
         uint32_t line, column;     // 1-based within the handler's source; 0 if unknown
         struct nx_span capability; // token, for PERMISSION_DENIED
     } error;
-    uint32_t run_us; // running time of this segment
+    uint32_t run_us; // running time of this segment; until its worker was lost
     uint64_t memory_used_bytes, memory_peak_bytes;
     uint32_t resets[NX_RESET_KINDS];         // of the worker's instances, since its segment before
     uint32_t host_calls[NX_HOST_CALL_COUNT]; // in this segment, by enum nx_host_call
@@ -255,11 +255,15 @@ struct nx_call_result {
 int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_result *result,
                       const struct nx_state_entry *state, size_t state_count, struct nx_error *err);
 
-// Ends an execution without a further callback: a waiting or suspended one is dropped, the result
+// How long a cancelled segment has kept its worker busy.
+typedef void nx_spent_fn(void *user, uint32_t run_us);
+
+// Ends an execution without a further segment: a waiting or suspended one is dropped, the result
 // of a running one is ignored. If that takes its time and its worker has nothing else to do and
 // holds nothing suspended, another worker takes its place within two NX_WATCHDOG_PERIOD_MS.
-// `execution` must not be used afterwards.
-void nx_sandbox_cancel(struct nx_execution *execution);
+// `execution` must not be used afterwards. Of a running one `fn` (NULL: nobody) hears once, when
+// its worker is done with it or lost, or the pool stops. Returns whether it will.
+bool nx_sandbox_cancel(struct nx_execution *execution, nx_spent_fn *fn, void *user);
 
 // ---- Figures
 

@@ -207,14 +207,16 @@ static void forget_ahead(struct nx_peer *peer, const struct nx_job *job) {
 
 struct nx_job *nx_dispatch_landed(struct nx_peer *peer) {
     struct nx_job *job = TAILQ_FIRST(&peer->flying);
+    const uint64_t now = nx_clock_monotonic_ns();
     TAILQ_REMOVE(&peer->flying, job, link);
     peer->flying_count--;
     forget_ahead(peer, job);
     peer->slow = peer->alone = false;
-    peer->head_since_ns = peer->flying_count != 0 ? nx_clock_monotonic_ns() : 0;
     if (job->kind != NX_JOB_COMPILE) {
+        nx_job_execution(job)->ran_us = (uint32_t)((now - peer->head_since_ns) / 1000);
         peer->pool->flying_executions--;
     }
+    peer->head_since_ns = peer->flying_count != 0 ? now : 0;
     nx_dispatch_later(peer->pool);
     return job;
 }

@@ -87,6 +87,8 @@ struct nx_execution {
     enum nx_exec_place place;
     uint32_t id; // in its worker
     uint64_t left_us;
+    uint32_t ran_us;       // of the segment that landed last, as the kernel saw it
+    nx_spent_fn *spent_fn; // of a cancelled one, NULL: nobody wants to know; `user` is its
     // What earlier segments used up.
     uint64_t host_calls, mutations, events, log_bytes;
     uint32_t last_call_id, outstanding;

@@ -10,7 +10,7 @@ import pytest
 import websockets
 
 import prometheus
-from conftest import wait_until
+from conftest import COUNTER, wait_until
 from ws_client import WebSocket, open_ws  # noqa: F401 (a fixture)
 
 # What handlers can do to be seen, and tools that run by themselves.
@@ -171,6 +171,33 @@ def test_cancel_gives_the_worker_back(start):
     assert server.trigger("counter", "increment").json()["returnValue"] == 1
     assert not [line for line in server.logs() if line["component"] == "sandbox"], "nothing was lost"
     server.stop_cleanly()
+
+
+def test_what_is_cancelled_is_paid_for(start):
+    """Two panels that let handlers run and cancel them have had their share of the processors, as if
+    those had ended: from then on only one of both gets a place, for the last one is others'."""
+    server = start(env={"TIMEOUT_MS": "60000"})
+    for name in ("a", "b"):
+        assert server.create(COUNTER.replace('id="counter"', f'id="{name}"')).status_code == 201
+    with WebSocket(server, "a") as a, WebSocket(server, "b") as b:
+        for ws in (a, b):
+            ws.read()
+            ws.send({"type": "TRIGGER", "tool": "spin", "requestId": "0"})
+        wait_until(lambda: running(server) == 2)  # the control: there is a place for each
+        time.sleep(1)  # what they owe takes four times as long to make up for
+        for ws in (a, b):
+            ws.send({"type": "CANCEL", "requestId": "0"})
+            assert ws.read()["error"]["code"] == "CANCELLED"
+        wait_until(lambda: running(server) == 0)
+        for ws in (a, b):
+            ws.send({"type": "TRIGGER", "tool": "spin", "requestId": "1"})
+        wait_until(lambda: running(server) == 1)
+        for _ in range(20):
+            assert running(server) == 1
+            time.sleep(0.01)
+    assert server.create().status_code == 201
+    assert server.trigger("counter", "increment").json()["returnValue"] == 1
+    server.kill()
 
 
 def running(server):

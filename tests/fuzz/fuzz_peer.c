@@ -20,11 +20,11 @@ enum {
 };
 
 // Something the kernel asked for. `ended` by its callback, or because it was
-// cancelled.
+// cancelled; then it is `spending` until the pool says how long it has run.
 struct task {
     struct nx_execution *execution; // NULL: a compilation, or over
     uint32_t chain;
-    bool used, ended;
+    bool used, ended, spending;
 };
 
 static struct fuzz_input input;
@@ -205,13 +205,20 @@ static void resume(struct task *task, uint8_t how) {
     FUZZ_CHECK(rc != 0 || parked);
 }
 
+static void on_spent(void *user, uint32_t run_us) {
+    struct task *task = user;
+    (void)run_us;
+    FUZZ_CHECK(task->ended && task->spending);
+    task->spending = false;
+}
+
 // Chains are cancelled from their end, as client.h asks.
 static void cancel(struct task *task) {
     if (!task->execution)
         return;
     if (task->execution->behind)
         cancel(task->execution->behind->user);
-    nx_sandbox_cancel(task->execution);
+    task->spending = nx_sandbox_cancel(task->execution, on_spent, task);
     task->execution = NULL;
     task->ended = true;
 }
@@ -374,6 +381,8 @@ static void check_ends(void) {
     for (uint32_t i = 0; i < WORKERS; i++)
         if (nx_peer_alive(&pool->peers[i]))
             hang_up(i);
+    for (unsigned i = 0; i < task_count; i++)
+        FUZZ_CHECK(!tasks[i].spending);
     for (unsigned i = 0; i < task_count; i++)
         FUZZ_CHECK(tasks[i].ended || tasks[i].execution == NULL ||
                    tasks[i].execution->phase == NX_PHASE_WAITING);

@@ -123,6 +123,40 @@ struct nx_code *code_of_segment(const struct forged *forged) {
     return code_of_program(program);
 }
 
+const struct forged forged_one_call = {
+    .status = NX_SEGMENT_SUSPENDED,
+    .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"}}};
+
+struct nx_code *code_of_two_segments(uint32_t ms) {
+    struct nx_buf *program = program_new();
+    program_segment(program, &forged_one_call);
+    program_sleep(program, ms);
+    program_segment(program, &(struct forged){.json = "2"});
+    return code_of_program(program);
+}
+
+void pool_expect_idle(void) {
+    const struct nx_sandbox_stats stats = pool_stats();
+    assert_int_equal(stats.running, 0);
+    assert_int_equal(stats.waiting, 0);
+    assert_int_equal(stats.suspended, 0);
+}
+
+void run_expect_silence(struct run *run, unsigned segments) {
+    struct nx_buf *program = program_new();
+    program_order(program, FAKE_COUNT);
+    struct nx_code *code = code_of_program(program);
+    struct run next;
+    loop_for(50); // what runs ends, and what is to be released is
+    run_start(&next, code, NULL);
+    run_wait(&next, 1);
+    assert_string_equal(run_text(&next), "done 0");
+    assert_int_equal(run->segments, segments);
+    pool_expect_idle();
+    run_free(&next);
+    nx_code_unref(code);
+}
+
 // ---- checks
 // ---
 

@@ -405,7 +405,7 @@ const char *run_text(const struct run *run) {
 void run_free(struct run *run) {
     if (run->execution != NULL) {
         in_api = true;
-        nx_sandbox_cancel(run->execution);
+        nx_sandbox_cancel(run->execution, NULL, NULL);
         in_api = false;
     }
     nx_caps_free(&run->caps);

@@ -155,6 +155,15 @@ struct nx_code *code_of_segment(const struct forged *forged);
 struct nx_code *code_of_slow(uint32_t ms);
 // The code of a program.
 struct nx_code *code_of_program(const struct nx_buf *program);
+// Suspends with this one call (which takes `ext:*`), and when that is answered returns 2 after so
+// long.
+extern const struct forged forged_one_call;
+struct nx_code *code_of_two_segments(uint32_t ms);
+
+// Nothing runs, waits or is suspended.
+void pool_expect_idle(void);
+// The pool still works, what is left over of `run` never comes, and the worker does not keep it.
+void run_expect_silence(struct run *run, unsigned segments);
 
 // ---- checks of forged frames
 // ---

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Executions from the caller's side: ended early, resumed, too many, too large.
+// Executions from the caller's side: resumed, too many, too large.
 #include "client_test.h"
 
 #include "base/limits.h"
@@ -28,190 +28,11 @@ static int teardown_unchecked(void **unused) {
 
 static const char all[] = "state:write:* events:emit:* view:update:* ext:*";
 
-static const struct forged one_call = {
-    .status = NX_SEGMENT_SUSPENDED,
-    .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"}}};
-
 static struct nx_code *returns(const char *json, uint32_t ms) {
     struct nx_buf *program = program_new();
     program_sleep(program, ms);
     program_segment(program, &(struct forged){.json = json});
     return code_of_program(program);
-}
-
-static void expect_idle(void) {
-    const struct nx_sandbox_stats stats = pool_stats();
-    assert_int_equal(stats.running, 0);
-    assert_int_equal(stats.waiting, 0);
-    assert_int_equal(stats.suspended, 0);
-}
-
-// The pool still works, what is left over of `run` never comes, and the worker does not keep it.
-static void expect_silence(struct run *run, unsigned segments) {
-    struct nx_buf *program = program_new();
-    program_order(program, FAKE_COUNT);
-    struct nx_code *code = code_of_program(program);
-    struct run next;
-    loop_for(50); // what runs ends, and what is to be released is
-    run_start(&next, code, NULL);
-    run_wait(&next, 1);
-    assert_string_equal(run_text(&next), "done 0");
-    assert_int_equal(run->segments, segments);
-    expect_idle();
-    run_free(&next);
-    nx_code_unref(code);
-}
-
-// ---- ending early
-
-static void cancel_before_it_was_sent(void **unused) {
-    (void)unused;
-    struct nx_code *code = returns("1", 0);
-    struct run run;
-    run_start(&run, code, NULL);
-    assert_int_equal(pool_stats().waiting, 1);
-    run_free(&run);
-    expect_idle();
-    expect_silence(&run, 0);
-    nx_code_unref(code);
-}
-
-// Its grants go with the caller; what the segment did is not even looked at.
-static void cancel_while_it_runs(void **unused) {
-    (void)unused;
-    static const struct forged rows[] = {
-        {.json = "1", .items = {{.kind = 's', .a = "k", .b = "1"}, {.kind = 'e', .a = "x"}}},
-        {.status = NX_SEGMENT_SUSPENDED,
-         .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"},
-                   {.kind = 's', .a = "k", .b = "1"}}},
-        {.status = NX_SEGMENT_ERROR, .code = NX_RESULT_EXECUTION_ERROR, .message = "boom"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct nx_buf *program = program_new();
-        program_sleep(program, 30);
-        program_segment(program, &rows[i]);
-        struct nx_code *code = code_of_program(program);
-        struct run run;
-        run_start(&run, code, &(struct run_options){.caps = "state:write:k events:emit:x ext:e"});
-        loop_for(10);
-        assert_int_equal(pool_stats().running, 1);
-        run_free(&run);
-        nx_code_unref(code);
-        expect_silence(&run, 0);
-    }
-}
-
-static void cancel_while_suspended(void **unused) {
-    (void)unused;
-    struct nx_code *code = code_of_segment(&one_call);
-    struct run run;
-    run_start(&run, code, &(struct run_options){.caps = all});
-    run_wait(&run, 1);
-    assert_int_equal(pool_stats().suspended, 1);
-    run_free(&run);
-    assert_int_equal(pool_stats().suspended, 0);
-    expect_silence(&run, 1);
-    nx_code_unref(code);
-}
-
-static struct nx_code *two_segments(uint32_t ms) {
-    struct nx_buf *program = program_new();
-    program_segment(program, &one_call);
-    program_sleep(program, ms);
-    program_segment(program, &(struct forged){.json = "2"});
-    return code_of_program(program);
-}
-
-static void cancel_before_the_resume_was_sent(void **unused) {
-    (void)unused;
-    struct nx_code *code = two_segments(0);
-    struct run run;
-    run_start(&run, code, &(struct run_options){.caps = all});
-    run_wait(&run, 1);
-    run_resume(&run, 1, "null");
-    run_free(&run);
-    expect_silence(&run, 1);
-    nx_code_unref(code);
-}
-
-static void cancel_while_the_resume_runs(void **unused) {
-    (void)unused;
-    struct nx_code *code = two_segments(30);
-    struct run run;
-    run_start(&run, code, &(struct run_options){.caps = all});
-    run_wait(&run, 1);
-    run_resume(&run, 1, "null");
-    loop_for(10);
-    assert_int_equal(pool_stats().running, 1);
-    run_free(&run);
-    expect_silence(&run, 1);
-    nx_code_unref(code);
-}
-
-// Cancelled while it runs, and then its worker hangs: killed as always, and nobody hears of it.
-static void cancel_what_hangs(void **unused) {
-    (void)unused;
-    struct nx_buf *program = program_new();
-    program_order(program, FAKE_HANG);
-    struct nx_code *code = code_of_program(program);
-    struct nx_exec_limits limits;
-    nx_exec_limits_default(&limits);
-    limits.timeout_ms = 30;
-    struct run run;
-    run_start(&run, code, &(struct run_options){.limits = limits});
-    loop_for(10);
-    run_free(&run);
-    expect_silence(&run, 0);
-    assert_int_equal(pool_stats().watchdog_kills, 1);
-    nx_code_unref(code);
-}
-
-static bool is_running(void *unused) {
-    (void)unused;
-    return pool_stats().running == 1;
-}
-
-static bool is_replaced(void *user) {
-    const struct nx_sandbox_stats stats = pool_stats();
-    return stats.workers_alive == 1 && stats.worker_pids[0] != *(pid_t *)user;
-}
-
-// Long before its time is over the worker is another one, and nobody hears of it …
-static void cancel_what_computes(void **unused) {
-    (void)unused;
-    struct nx_code *code = code_of_slow(4000);
-    struct run run;
-    pid_t worker = pool_stats().worker_pids[0];
-    for (int i = 0; i < 3; i++, worker = pool_stats().worker_pids[0]) { // at once each time
-        run_start(&run, code, NULL);
-        loop_until(is_running, NULL);
-        run_free(&run);
-        loop_until(is_replaced, &worker);
-        expect_silence(&run, 0);
-    }
-    assert_int_equal(pool_stats().worker_restarts, 0);
-    nx_code_unref(code);
-}
-
-// … unless that would cost others what they wait for.
-static void cancel_what_computes_beside_the_suspended(void **unused) {
-    (void)unused;
-    struct nx_code *code = code_of_slow(200), *sleeper = two_segments(0);
-    struct run run, other;
-    const pid_t worker = pool_stats().worker_pids[0];
-    run_start(&other, sleeper, &(struct run_options){.caps = all});
-    run_wait(&other, 1);
-    run_start(&run, code, NULL);
-    loop_until(is_running, NULL);
-    run_free(&run);
-    loop_for(150);
-    run_resume(&other, 1, "null");
-    run_wait(&other, 2);
-    assert_string_equal(run_text(&other), "done 2");
-    assert_int_equal(pool_stats().worker_pids[0], worker);
-    run_free(&other);
-    nx_code_unref(code);
-    nx_code_unref(sleeper);
 }
 
 // ---- resuming
@@ -262,7 +83,7 @@ static void only_outstanding_calls_can_be_answered(void **unused) {
     assert_int_equal(run_try_resume(&run, &failed, NULL, 0, NULL), 0);
     run_wait(&run, 5);
     assert_string_equal(run_text(&run), "done \"all\"");
-    expect_idle();
+    pool_expect_idle();
     run_free(&run);
     nx_code_unref(code);
 }
@@ -321,7 +142,7 @@ static void as_many_calls_as_there_may_be(void **unused) {
 static void no_more_than_max_instances(void **unused) {
     (void)unused;
     static struct run runs[INSTANCES];
-    struct nx_code *sleeper = two_segments(0), *busy = returns("1", 5);
+    struct nx_code *sleeper = code_of_two_segments(0), *busy = returns("1", 5);
     struct run refused;
     struct nx_error err = {0};
     for (size_t i = 0; i < INSTANCES; i++) {
@@ -354,7 +175,7 @@ static void no_more_than_max_instances(void **unused) {
     for (size_t i = 0; i < INSTANCES; i++) {
         run_free(&runs[i]);
     }
-    expect_silence(&refused, 0);
+    run_expect_silence(&refused, 0);
     nx_code_unref(sleeper);
     nx_code_unref(busy);
 }
@@ -378,7 +199,7 @@ static void a_frame_has_a_largest_size(void **unused) {
                      NX_E_LIMIT);
     assert_true(err.message[0] != '\0');
     run_free(&run);
-    expect_idle();
+    pool_expect_idle();
     run_start(&run, code, &(struct run_options){.args = fits});
     run_wait(&run, 1);
     assert_string_equal(run_text(&run), "done 1");
@@ -390,7 +211,7 @@ static void a_frame_has_a_largest_size(void **unused) {
         .caps = "state:read:k ext:*", .state = &large, .state_count = 1};
     assert_int_equal(run_try(&run, code, &options, &err), NX_E_LIMIT);
     run_free(&run);
-    struct nx_code *sleeper = two_segments(0);
+    struct nx_code *sleeper = code_of_two_segments(0);
     run_start(&run, sleeper, &(struct run_options){.caps = "state:read:k ext:*"});
     run_wait(&run, 1);
     struct nx_call_result result = {.call_id = 1, .ok = true, .json = nx_span_str(too_large)};
@@ -444,14 +265,6 @@ static void a_source_has_a_largest_size(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(cancel_before_it_was_sent),
-        CASE(cancel_while_it_runs),
-        CASE(cancel_while_suspended),
-        CASE(cancel_before_the_resume_was_sent),
-        CASE(cancel_while_the_resume_runs),
-        cmocka_unit_test_setup_teardown(cancel_what_hangs, setup, teardown_unchecked),
-        CASE(cancel_what_computes),
-        CASE(cancel_what_computes_beside_the_suspended),
         CASE(only_outstanding_calls_can_be_answered),
         cmocka_unit_test_setup_teardown(as_many_calls_as_there_may_be, setup, teardown_unchecked),
         CASE(no_more_than_max_instances),
