@@ -14,7 +14,7 @@ set(NX_PYTEST ${NX_PYTHON} -B -m pytest -p no:cacheprovider -q)
 
 # Seconds that the longest suites take: they begin first, so that none is left alone at the end.
 set(NX_SECONDS_hostile/handlers 40)
-set(NX_SECONDS_fault/worker 25)
+set(NX_SECONDS_fault/worker 12)
 set(NX_SECONDS_blackbox/ext_http_limits 22)
 set(NX_SECONDS_blackbox/http_serve 20)
 set(NX_SECONDS_fault/exhausted 20)

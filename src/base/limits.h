@@ -160,6 +160,9 @@
 // How long the kernel waits for the launcher to start the zygote: a fork and an exec of a small
 // program. Nothing else is done meanwhile, so it is short.
 #define NX_LAUNCH_TIMEOUT_MS           2000
+// How long the zygote waits for a worker to lock itself in, which takes milliseconds. One that
+// hangs is killed: nobody else is started meanwhile. On a machine too busy for that a try is lost.
+#define NX_WORKER_START_TIMEOUT_MS     2000
 // Waits before a sandbox process that died young is started again: doubled each time.
 #define NX_RESTART_MIN_MS              50
 #define NX_RESTART_MAX_MS              5000

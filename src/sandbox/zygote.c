@@ -6,6 +6,7 @@
 // single-threaded, which is what makes forking without exec safe.
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
+#include "base/limits.h"
 #include "base/sched.h"
 #include "guest_info.h"
 #include "sandbox/exec.h"
@@ -132,6 +135,28 @@ static _Noreturn void become_worker(int channel, int report_to, pid_t zygote, bo
     _exit(told && report.error.code == 0 ? nx_worker_main() : 1);
 }
 
+// Waits for what the worker says; 0: it is there. A worker that hangs before it is locked in would
+// hold up all that come after: libseccomp, for one, may walk what it has freed without an end when
+// it has no memory for a part of the program it puts together (_hsh_add in its gen_bpf.c, 2.5.4).
+static int await_report(int from, pid_t worker, struct report *report) {
+    struct pollfd there = {.fd = from, .events = POLLIN};
+    const uint64_t until = nx_clock_monotonic_ns() + NX_WORKER_START_TIMEOUT_MS * 1000000ull;
+    for (;;) {
+        const uint64_t now = nx_clock_monotonic_ns();
+        const int ready = now < until ? poll(&there, 1, (int)((until - now) / 1000000) + 1) : 0;
+        if (ready > 0) {
+            return nx_fd_read_all(from, report, sizeof(*report)); // one write, or the end
+        }
+        if (ready == 0) {
+            break;
+        }
+    }
+    // It has not ended, or there would be something to read: the number is still its own.
+    kill(worker, SIGKILL);
+    fputs("nexus-sandbox: a worker did not start in time\n", stderr);
+    return NX_E_BUSY;
+}
+
 // Forks a worker and waits until it has locked itself in.
 static pid_t start_worker(int channel, bool heavy, struct report *report) {
     int ends[2];
@@ -145,7 +170,7 @@ static pid_t start_worker(int channel, bool heavy, struct report *report) {
         become_worker(channel, ends[1], zygote, heavy);
     }
     close(ends[1]);
-    const bool alive = pid > 0 && nx_fd_read_all(ends[0], report, sizeof(*report)) == 0;
+    const bool alive = pid > 0 && await_report(ends[0], pid, report) == 0;
     close(ends[0]);
     return alive ? pid : -1; // out of processes, or killed: neither is for ever
 }

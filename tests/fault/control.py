@@ -22,8 +22,8 @@ def _load(path, name):
 blackbox = _load("blackbox/conftest.py", "blackbox_harness")
 BIN_DIR = blackbox.BIN_DIR
 KERNEL, ZYGOTE, WORKER = 1, 2, 3
-NONE, ALLOC, CALL, EINTR, SHORT, DIE, HOLD = range(7)
-NAMES = ["none", "alloc", "call", "eintr", "short", "die", "hold"]
+NONE, ALLOC, CALL, EINTR, SHORT, DIE, HOLD, STOP = range(8)
+NAMES = ["none", "alloc", "call", "eintr", "short", "die", "hold", "stop"]
 FOR_EVER = 2**63
 
 # Every n-th of the places where something can fail; 1: all of them.

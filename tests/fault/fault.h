@@ -18,6 +18,7 @@ enum fault_kind {
     FAULT_SHORT, // a transfer moves one byte
     FAULT_DIE,   // the process is killed as it calls or comes to a boundary
     FAULT_HOLD,  // a worker comes to a boundary of a host call, and waits there
+    FAULT_STOP,  // the process stops as it makes a system call, for ever
 };
 
 struct fault_control {

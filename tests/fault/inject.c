@@ -58,8 +58,9 @@ static void note_where(void) {
 }
 
 int fault_now(enum fault_kind kind) {
-    const int of_kind =
-        control->kind == (uint32_t)kind || (control->kind == FAULT_DIE && kind != FAULT_ALLOC);
+    const int of_kind = control->kind == (uint32_t)kind ||
+                        (control->kind == FAULT_DIE && kind != FAULT_ALLOC) ||
+                        (control->kind == FAULT_STOP && kind == FAULT_CALL);
     if (inside || !of_kind || control->role != (uint32_t)role) {
         return 0;
     }
@@ -72,8 +73,8 @@ int fault_now(enum fault_kind kind) {
     if (__atomic_fetch_add(&control->failed, 1, __ATOMIC_SEQ_CST) == 0) {
         note_where();
     }
-    if (control->kind == FAULT_DIE) {
-        raise(SIGKILL);
+    if (control->kind == FAULT_DIE || control->kind == FAULT_STOP) {
+        raise(control->kind == FAULT_DIE ? SIGKILL : SIGSTOP);
     }
     errno = saved;
     inside = 0;
