@@ -313,18 +313,21 @@ export class LivePanel {
 
   // ---- Time
 
-  // Pages do not see the server's pings: the client asks, and wants to hear something.
-  #heartbeat() {
+  // Pages do not see the server's pings: the client asks, and wants to hear something. Who stood still
+  // meanwhile (a page in the background, a machine that slept or was busy) has not listened, and asks again.
+  #heartbeat(asked = false) {
     const { heartbeatMs } = this.#options;
     if (!heartbeatMs) return;
+    const due = Date.now() + heartbeatMs;
     this.#timer('heartbeat', heartbeatMs, () => {
-      const silentMs = Date.now() - this.#heardAt;
-      if (silentMs >= 2 * heartbeatMs) {
+      const now = Date.now();
+      const silent = now - this.#heardAt >= heartbeatMs;
+      if (silent && asked && now - due < heartbeatMs / 2) {
         this.#drop('the server is silent');
         return;
       }
-      if (silentMs >= heartbeatMs) this.#send({ type: 'PING' });
-      this.#heartbeat();
+      if (silent) this.#send({ type: 'PING' });
+      this.#heartbeat(silent);
     });
   }
 

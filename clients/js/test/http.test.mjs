@@ -118,7 +118,7 @@ test('no answer, and answers of others', async (t) => {
   await rejects(answer('{"error":{"code":"OVERLOADED","message":"m"}}', { status: 503, headers: { 'Retry-After': '2' } })
     .listPanels(), OverloadedError, { retryAfterMs: 2000 });
   await assert.rejects(answer('<html>', { status: 200 }).listPanels(), { code: 'PROTOCOL' });
-  const waiting = client.trigger('counter', 'nap', { ms: 5000 });
+  const waiting = client.trigger('counter', 'nap', { ms: 20_000 });
   await until(async () => (await client.getPanel('counter')).status === 'suspended');
   await Promise.all([rejects(waiting, ConnectionError, { mayHaveRun: true }), server.stop('SIGKILL')]);
   await rejects(client.listPanels(), ConnectionError, { code: 'CONNECTION', mayHaveRun: false });

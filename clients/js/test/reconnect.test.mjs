@@ -16,9 +16,9 @@ async function open(t, options) {
   return { server, client };
 }
 
-/** A way to the server that can be cut, and that can hold everything back. */
+/** A way to the server that can be cut, that can hold everything back, and that can lead to another. */
 async function proxy(t, url) {
-  const { port } = new URL(url);
+  let { port } = new URL(url);
   const pairs = new Set();
   let closed = false;
   const listener = net.createServer((near) => {
@@ -39,6 +39,7 @@ async function proxy(t, url) {
     url: `http://127.0.0.1:${listener.address().port}`,
     cut,
     closed(value) { closed = value; },
+    leadsTo(another) { ({ port } = new URL(another)); },
     hold() { for (const { near, far } of pairs) { near.unpipe(); far.unpipe(); } },
   };
 }
@@ -50,7 +51,7 @@ test('it connects again, with the state as it is then', async (t) => {
   const statuses = [];
   panel.on('status', ({ status }) => statuses.push(status));
   await panel.ready;
-  const waiting = assert.rejects(panel.trigger('nap', { ms: 100 }), (error) =>
+  const waiting = assert.rejects(panel.trigger('nap', { ms: 20_000 }), (error) =>
     error instanceof ConnectionError && error.mayHaveRun);
   await until(async () => (await client.getPanel('counter')).status === 'suspended');
   way.closed(true);
@@ -66,15 +67,18 @@ test('it connects again, with the state as it is then', async (t) => {
 });
 
 test('a server that is started again', async (t) => {
-  const { server, client } = await open(t);
-  const panel = connect(t, client);
+  const { server } = await open(t);
+  // Where the client connects to stays the same. A port that is free again may be somebody else's.
+  const way = await proxy(t, server.url);
+  const panel = connect(t, new NexusClient(way.url, { WebSocket }));
   await panel.ready;
   for (let i = 0; i < 5; i++) await panel.trigger('increment');
+  const lost = new Promise((resolve) => panel.on('status', ({ status }) => status === 'waiting' && resolve()));
+  way.closed(true);
   await server.stop();
-  await until(() => panel.status === 'waiting');
-  const { port } = new URL(server.url);
-  const again = await start(t, { HTTP_PORT: port }, '--panels', examples);
-  assert.equal(again.url, server.url);
+  await lost;
+  way.leadsTo((await start(t, {}, '--panels', examples)).url);
+  way.closed(false);
   await until(() => panel.status === 'open');
   assert.deepEqual([panel.version, panel.state], [1, { count: 0 }]); // counts from 1 again
   assert.equal((await panel.trigger('increment')).returnValue, 1);
@@ -111,7 +115,7 @@ test('a gap asks for the state again', async (t) => {
 test('a server that falls silent', async (t) => {
   const { server } = await open(t);
   const way = await proxy(t, server.url);
-  const panel = connect(t, new NexusClient(way.url, { WebSocket }), 'counter', { heartbeatMs: 50 });
+  const panel = connect(t, new NexusClient(way.url, { WebSocket }), 'counter', { heartbeatMs: 300 });
   await panel.ready;
   const silent = new Promise((resolve) => panel.on('status', ({ error }) => error && resolve(error)));
   way.hold();
@@ -120,11 +124,22 @@ test('a server that falls silent', async (t) => {
   assert.equal((await panel.trigger('increment')).returnValue, 1);
 });
 
+test('a page that stood still does not blame the server', async (t) => {
+  const { client } = await open(t);
+  const panel = connect(t, client, 'counter', { heartbeatMs: 400 });
+  await panel.ready;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  const statuses = [];
+  panel.on('status', ({ status }) => statuses.push(status));
+  assert.equal((await panel.trigger('increment')).returnValue, 1);
+  assert.deepEqual(statuses, []);
+});
+
 test('a token that expires while connected', async (t) => {
   const server = await start(t, { AUTH_ENABLED: 'true', JWT_SECRET: SECRET });
   await new NexusClient(server.url, { token: token(['*']) }).createPanel(PANEL);
-  // The server forgives 30 seconds.
-  const short = () => token(['*'], { exp: Math.floor(Date.now() / 1000) - 28 });
+  // The server forgives 30 seconds: three or four are left, for a busy machine to connect in.
+  const short = () => token(['*'], { exp: Math.floor(Date.now() / 1000) - 26 });
   const fixed = connect(t, new NexusClient(server.url, { WebSocket, token: short() }));
   await fixed.ready;
   let asked = 0;
@@ -132,7 +147,7 @@ test('a token that expires while connected', async (t) => {
   await renewed.ready;
   await until(() => fixed.status === 'closed');
   assert.ok(fixed.error instanceof AuthenticationError);
-  await until(() => asked === 2 && renewed.status === 'open');
+  await until(() => asked >= 2 && renewed.status === 'open');
   assert.equal((await renewed.trigger('increment')).returnValue, 1);
 });
 
