@@ -215,10 +215,11 @@ static void utf8_matches_the_reference(void **state) {
     }
 }
 
-// A special byte at every place of a text of every length: the word-wise path must miss none.
+// A special byte at every place of a text of every length: the paths by word and by block must miss
+// none. Blocks begin after nine words.
 static void specials_are_seen_at_every_offset(void **state) {
     (void)state;
-    char text[64];
+    char text[9 * 8 + 2 * 64 + 20];
     for (size_t len = 2; len < sizeof text; len++) {
         for (size_t at = 1; at + 1 < len; at++) {
             memset(text, 'a', len);
