@@ -144,6 +144,8 @@
 // running it. And chains that one worker remembers.
 #define NX_MAX_CHAIN_STATE_BYTES       ((size_t)32 * 1024)
 #define NX_CHAIN_BASES                 16
+// State from which on copying it takes long enough that other panels get in between.
+#define NX_LARGE_STATE_BYTES           ((size_t)256 * 1024)
 // Bytes waiting in the kernel for one worker's socket before it gets no further work.
 #define NX_WORKER_FEED_BYTES           (1024 * 1024)
 // Bytecode that one worker keeps warm; the least recently used goes first.

@@ -52,7 +52,10 @@ struct nx_later {
 };
 TAILQ_HEAD(nx_later_list, nx_later);
 
-// Calls `later->run` from the loop, once. Nothing happens if it is already linked.
+// Makes rt->later_async.
+void nx_later_open(struct nx_runtime *rt);
+// Calls `later->run` from the loop, once, when it has looked at its sockets again. Nothing happens
+// if it is already linked.
 void nx_later_add(struct nx_runtime *rt, struct nx_later *later);
 void nx_later_forget(struct nx_runtime *rt, struct nx_later *later);
 
@@ -120,6 +123,8 @@ struct nx_panel {
     uint32_t set_off_count;   // runs of these alive, in any phase
     uint32_t set_off_waiting; // of waiting_count
     size_t cause_bytes;       // that its waiting runs hold
+
+    struct nx_later next_turn; // see nx_turn_give_after
 
     bool starved; // on rt->starved: its next trigger needs an instance and none is free
     TAILQ_ENTRY(nx_panel) starved_link;
@@ -224,14 +229,14 @@ struct nx_runtime {
 
     struct nx_standings *standings; // owned
 
-    uv_timer_t later_timer; // runs `later`
+    uv_async_t later_async; // runs `later`; referenced while there is any
     struct nx_later_list later;
 
     bool stopping;
     uv_timer_t drain_timer;
     struct nx_later finish; // `run` is set once it is on its way
     bool finishing;
-    int open_handles; // timers still to close at the end
+    int open_handles; // handles still to close at the end
     void (*on_stopped)(void *user);
     void *on_stopped_user;
 };
@@ -307,6 +312,9 @@ void nx_turn_dequeue(struct nx_trigger *t);
 // Gives the turn away as long as it is free and somebody can use it, then does the same for panels
 // that starved for an instance. To be called whenever a turn or an instance became free.
 void nx_turn_give(struct nx_panel *panel);
+// The same after a segment. Where the next one begins with much state, others get in between: all
+// that one panel does at a time, they wait for.
+void nx_turn_give_after(struct nx_panel *panel);
 // Takes a RUNNING, COMPILING or CHAINED trigger out of the turn.
 void nx_turn_leave(struct nx_trigger *t);
 // Whether a new trigger could start at once, overtaking nobody.

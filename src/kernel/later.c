@@ -2,8 +2,8 @@
 // Work put off to the loop's next turn, so that no callback runs inside the call that asked for it.
 #include "kernel/core.h"
 
-static void run_all(uv_timer_t *timer) {
-    struct nx_runtime *rt = timer->data;
+static void run_all(uv_async_t *async) {
+    struct nx_runtime *rt = async->data;
     struct nx_later *later;
     size_t count = 0;
     TAILQ_FOREACH(later, &rt->later, link)
@@ -14,6 +14,15 @@ static void run_all(uv_timer_t *timer) {
         later->linked = false;
         later->run(later);
     }
+    if (TAILQ_EMPTY(&rt->later))
+        uv_unref((uv_handle_t *)async);
+}
+
+void nx_later_open(struct nx_runtime *rt) {
+    // Cannot fail: the descriptor that such handles share is there since the loop was made.
+    (void)uv_async_init(rt->loop, &rt->later_async, run_all);
+    uv_unref((uv_handle_t *)&rt->later_async);
+    rt->later_async.data = rt;
 }
 
 void nx_later_add(struct nx_runtime *rt, struct nx_later *later) {
@@ -21,7 +30,8 @@ void nx_later_add(struct nx_runtime *rt, struct nx_later *later) {
         return;
     later->linked = true;
     TAILQ_INSERT_TAIL(&rt->later, later, link);
-    uv_timer_start(&rt->later_timer, run_all, 0, 0);
+    uv_ref((uv_handle_t *)&rt->later_async); // the loop does not end before
+    uv_async_send(&rt->later_async);
 }
 
 void nx_later_forget(struct nx_runtime *rt, struct nx_later *later) {

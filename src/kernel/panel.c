@@ -165,6 +165,7 @@ void nx_panel_free(struct nx_panel *panel) {
     if (panel->phase == NX_PANEL_ACTIVE)
         hide(panel);
     nx_standing_stop(panel);
+    nx_later_forget(rt, &panel->next_turn);
     if (panel->starved)
         TAILQ_REMOVE(&rt->starved, panel, starved_link);
     nx_share_forget(panel);

@@ -87,9 +87,9 @@ int nx_runtime_start(struct nx_runtime **out, uv_loop_t *loop,
         free_parts(rt);
         return rc;
     }
-    uv_timer_init(loop, &rt->later_timer);
+    nx_later_open(rt);
     uv_timer_init(loop, &rt->drain_timer);
-    rt->later_timer.data = rt->drain_timer.data = rt;
+    rt->drain_timer.data = rt;
     nx_standings_open(rt);
     *out = rt;
     return 0;
@@ -111,7 +111,7 @@ static void on_handle_closed(uv_handle_t *handle) {
 static void on_sandbox_stopped(void *user) {
     struct nx_runtime *rt = user;
     rt->open_handles = 2 + NX_STANDING_TIMERS;
-    uv_close((uv_handle_t *)&rt->later_timer, on_handle_closed);
+    uv_close((uv_handle_t *)&rt->later_async, on_handle_closed);
     uv_close((uv_handle_t *)&rt->drain_timer, on_handle_closed);
     nx_standings_close(rt, on_handle_closed);
 }

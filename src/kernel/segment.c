@@ -212,5 +212,5 @@ void nx_segment_done(void *user, struct nx_execution *execution, const struct nx
         else
             suspend(t, segment);
     }
-    nx_turn_give(panel);
+    nx_turn_give_after(panel);
 }

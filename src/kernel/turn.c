@@ -342,3 +342,17 @@ void nx_turn_give(struct nx_panel *panel) {
     nx_panel_check_closed(panel);
     nx_runtime_check_drained(rt);
 }
+
+static void on_next_turn(struct nx_later *later) {
+    nx_turn_give((struct nx_panel *)((char *)later - offsetof(struct nx_panel, next_turn)));
+}
+
+void nx_turn_give_after(struct nx_panel *panel) {
+    bool waits = !TAILQ_EMPTY(&panel->waiting) || !TAILQ_EMPTY(&panel->ready);
+    if (!waits || nx_store_bytes(panel->state) < NX_LARGE_STATE_BYTES) {
+        nx_turn_give(panel);
+        return;
+    }
+    panel->next_turn.run = on_next_turn;
+    nx_later_add(panel->rt, &panel->next_turn);
+}
