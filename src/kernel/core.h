@@ -83,6 +83,7 @@ struct nx_share {
 enum nx_panel_phase { NX_PANEL_CREATING, NX_PANEL_ACTIVE, NX_PANEL_CLOSING };
 
 TAILQ_HEAD(nx_trigger_list, nx_trigger);
+LIST_HEAD(nx_spending_list, nx_spending);
 
 struct nx_panel {
     struct nx_runtime *rt;
@@ -116,7 +117,7 @@ struct nx_panel {
     uint32_t trigger_count;           // alive, in any phase
 
     struct nx_share share;
-    LIST_HEAD(, nx_spending) spending; // cancelled segments that workers are still busy with
+    struct nx_spending_list spending; // cancelled segments that workers are still busy with
 
     struct nx_standing *standing; // owned: its tools that set themselves off
     size_t standing_count;
