@@ -12,6 +12,7 @@ import time
 # is seen by looking in between: it could run at both looks, and had no processor.
 LOOK_S = 0.02
 SCAN_EVERY = 5  # looks between two searches for new workers
+LATE_S = 0.01  # that a look may come late for other reasons, such as the interpreter's other threads
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -53,6 +54,7 @@ class Waits:
 
     def __init__(self, pids):
         self.pids, self.processes, self.done = pids, {}, threading.Event()
+        self.late_s = 0
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def _scan(self, are_new):
@@ -61,13 +63,16 @@ class Waits:
                 self.processes[pid] = _Process(pid, are_new)
 
     def _watch(self):
-        looks = 0
+        looks, due = 0, time.monotonic() + LOOK_S
         while not self.done.wait(LOOK_S):
+            # Where everything stands still (a machine, or all of a container, that is paused), so does this.
+            self.late_s += max(0, time.monotonic() - due - LATE_S)
             looks += 1
             if looks % SCAN_EVERY == 0:
                 self._scan(True)
             for process in self.processes.values():
                 process.look()
+            due = time.monotonic() + LOOK_S
 
     def __enter__(self):
         self.stolen_before_s = _stolen_s()
@@ -85,4 +90,8 @@ class Waits:
     @property
     def seconds(self):
         """The waits of all together, of which at most one holds an answer up at a time. After the context."""
-        return sum(process.waited_s() for process in self.processes.values()) + self.stolen_s
+        return max(self.late_s, sum(process.waited_s() for process in self.processes.values()) + self.stolen_s)
+
+    def __str__(self):
+        each = {process.pid: round(process.waited_s(), 3) for process in self.processes.values()}
+        return f"waits of {self.seconds:.3f} s: by process {each}, stolen {self.stolen_s}, looks late by {self.late_s:.3f}"

@@ -82,7 +82,7 @@ static void expect_refused(const char *executable, enum fake_zygote behaviour, c
     assert_non_null(strstr(err.message, reason));
     assert_non_null(strstr(err.message, executable != NULL ? executable : "fake-sandbox"));
     assert_true(nx_clock_monotonic_ns() - start_ns <
-                (uint64_t)(NX_SANDBOX_START_TIMEOUT_MS + 2000) * 1000000);
+                (uint64_t)(NX_SANDBOX_START_TIMEOUT_MS + PATIENCE_MS) * 1000000);
 }
 
 static void programs_that_are_not_ours(void **unused) {
