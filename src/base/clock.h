@@ -5,9 +5,14 @@
 #define NX_BASE_CLOCK_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 // Nanoseconds of CLOCK_MONOTONIC.
 uint64_t nx_clock_monotonic_ns(void);
+
+// Nanoseconds of processor time that process `pid` has used, whosever it is; 0 if there is none of
+// that number.
+uint64_t nx_clock_process_ns(pid_t pid);
 
 // Milliseconds since the Unix epoch of CLOCK_REALTIME.
 int64_t nx_clock_wall_ms(void);

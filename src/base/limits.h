@@ -113,11 +113,16 @@
 // A worker that has not answered this long after its deadline is killed. It stops handlers by
 // itself at the deadline; this leaves room for a machine too busy to run it.
 #define NX_WATCHDOG_GRACE_MS           250
-// How often the kernel looks for workers past their deadline.
-#define NX_WATCHDOG_PERIOD_MS          50
+// How often the kernel looks after its workers while they work: for those past their deadline, and
+// those that are to stand back.
+#define NX_WATCHDOG_PERIOD_MS          10
 // A segment that runs this long no longer holds up what waits behind it: ten times what ordinary
 // handlers take, and rare enough for its signal to cost nothing.
 #define NX_SLOW_SEGMENT_US             1000
+// One that has used this much processor time between two looks of the kernel has its worker stand
+// back for good, and another take its place: more than starting one costs, so that it is worth
+// that.
+#define NX_STAND_BACK_US               5000
 // Frames sent to a worker ahead of its answers: enough to keep it busy while the kernel does a
 // round of its loop.
 #define NX_MAX_IN_FLIGHT               32
@@ -132,9 +137,10 @@
 #define NX_PANEL_SHARE_PERCENT         25
 #define NX_PANEL_CREDIT_US             50000
 #define NX_PANEL_MAX_DEBT_US           7500000
-// How heavy executions stand back: at nice 10 Linux gives a thread a tenth of the others' weight.
-// And the slice that those who answer ask for, the least that Linux grants.
-#define NX_HEAVY_NICE                  10
+// How what takes long stands back: at nice 15 Linux gives a thread a thirtieth of the others' weight.
+// With a tenth (nice 10) a busy processor gave it a whole tick so often that the 99th percentile of
+// the others was a tick, too. And the slice that those who answer ask for, the least that Linux grants.
+#define NX_HEAVY_NICE                  15
 #define NX_SHORT_SLICE_NS              100000
 // Spare workers that come with the first handler nobody knows: one for it and one to stay free.
 #define NX_FIRST_SPARE_WORKERS         2

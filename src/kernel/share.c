@@ -82,8 +82,10 @@ static bool is_spent(struct nx_share *share) {
 }
 
 enum nx_lane nx_share_lane(struct nx_panel *panel, const struct nx_handler *handler) {
-    if (is_spent(&panel->share))
-        return NX_LANE_HEAVY;
     bool quick = handler->has_run && handler->mean_us <= NX_SLOW_SEGMENT_US;
-    return quick ? NX_LANE_LIGHT : NX_LANE_UNSURE;
+    if (is_spent(&panel->share))
+        return quick ? NX_LANE_SPENT : NX_LANE_HEAVY;
+    if (!handler->has_run)
+        return NX_LANE_UNSURE;
+    return quick ? NX_LANE_LIGHT : NX_LANE_SLOW;
 }

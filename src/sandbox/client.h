@@ -145,8 +145,10 @@ void nx_exec_limits_default(struct nx_exec_limits *limits);
 // for those of an earlier one (docs/adr/0017-lanes.md).
 enum nx_lane {
     NX_LANE_LIGHT,  // its handler has been quick: any worker
-    NX_LANE_UNSURE, // it was slow, or never ran: one place stays free for the light ones
-    NX_LANE_HEAVY,  // its panel has had its share: workers of its own, and not the last of them
+    NX_LANE_UNSURE, // it never ran: a spare worker first, and never the last free place
+    NX_LANE_SPENT,  // quick, but its panel has had its share: any spare worker
+    NX_LANE_SLOW,   // its handler was slow of late: a spare worker, and not the last free one
+    NX_LANE_HEAVY,  // the same, or never ran, and its panel has had its share: likewise
     NX_LANES,
 };
 

@@ -1,89 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which job goes to which worker, and when. Jobs go out in the order they came, each to the worker
-// with the least ahead of it. A worker gets several ahead of its answers, which keeps it busy
-// while the kernel does other things; SLOW (wire.h) gives those back when one of them takes long.
-//
-// Where workers are short, three lanes (client.h, docs/adr/0017-lanes.md) decide who may take which
-// place. A place is a worker that is not slow and has nothing before it that may be.
+// Jobs go out in the order they came, each to the worker that lanes.c names. A worker gets several
+// ahead of its answers, which keeps it busy while the kernel does other things; SLOW (wire.h) gives
+// those back when one of them takes long.
 #include "base/clock.h"
 #include "sandbox/pool.h"
-
-static bool has_room(const struct nx_peer *peer) {
-    return nx_peer_alive(peer) && peer->out.failed == 0 && peer->flying_count < NX_MAX_IN_FLIGHT &&
-           nx_peer_unsent(peer) < NX_WORKER_FEED_BYTES;
-}
-
-static bool may_take(const struct nx_peer *peer, const struct nx_job *job) {
-    return has_room(peer) && !peer->slow && !peer->alone &&
-           ((!job->suspect && !peer->spare) || peer->flying_count == 0);
-}
-
-static bool is_place(const struct nx_peer *peer) {
-    return nx_peer_alive(peer) && !peer->slow && peer->unsure == 0;
-}
-
-static bool is_better(const struct nx_peer *peer, const struct nx_peer *best) {
-    if (best == NULL || peer->ahead_us != best->ahead_us) {
-        return best == NULL || peer->ahead_us < best->ahead_us;
-    }
-    return peer->flying_count < best->flying_count;
-}
-
-// The one of peers[from, to) with the least ahead of it that may take the job. *places: how many
-// are free there.
-static struct nx_peer *least_ahead(struct nx_sandbox *pool, uint32_t from, uint32_t to,
-                                   const struct nx_job *job, uint32_t *places) {
-    struct nx_peer *best = NULL;
-    *places = 0;
-    for (uint32_t i = from; i < to; i++) {
-        struct nx_peer *peer = &pool->peers[i];
-        *places += is_place(peer);
-        if (may_take(peer, job) && (job->lane == NX_LANE_LIGHT || peer->unsure == 0) &&
-            is_better(peer, best)) {
-            best = peer;
-        }
-    }
-    return best;
-}
-
-// How many of peers[from, to) are there. Some may never come: processes or descriptors ran out.
-static uint32_t count_alive(const struct nx_sandbox *pool, uint32_t from, uint32_t to) {
-    uint32_t count = 0;
-    for (uint32_t i = from; i < to; i++) {
-        count += nx_peer_alive(&pool->peers[i]);
-    }
-    return count;
-}
-
-// They come in a moment, or never if the system has no processes left: nobody waits for them alone.
-void nx_dispatch_want_spares(struct nx_sandbox *pool, uint32_t count) {
-    const uint32_t most = pool->config.spare_workers;
-    const uint32_t wanted = count < most ? count : most;
-    if (wanted > pool->spares_wanted) {
-        pool->spares_wanted = wanted;
-        nx_zygote_fill(pool);
-    }
-}
-
-static struct nx_peer *pick(struct nx_sandbox *pool, const struct nx_job *job) {
-    const uint32_t workers = pool->config.workers;
-    uint32_t places, spare_places;
-    struct nx_peer *peer = least_ahead(pool, 0, workers, job, &places);
-    struct nx_peer *spare = least_ahead(pool, workers, pool->peer_count, job, &spare_places);
-    if (job->lane == NX_LANE_LIGHT) {
-        return peer != NULL ? peer : spare;
-    }
-    const uint32_t spares = count_alive(pool, workers, pool->peer_count);
-    if (job->lane == NX_LANE_HEAVY && spares > 1) {
-        return spare_places > 1 ? spare : NULL;
-    }
-    // One place stays free, unless there is no second one. A spare one first: whoever turns out to
-    // loop does so where it stands back.
-    if (places + spare_places > 1 || count_alive(pool, 0, workers) + spares == 1) {
-        return spare != NULL ? spare : peer;
-    }
-    return NULL;
-}
 
 // ---- warm code
 
@@ -236,8 +156,8 @@ struct nx_job *nx_dispatch_first(const struct nx_sandbox *pool) {
 
 void nx_dispatch_queue(struct nx_sandbox *pool, struct nx_job *job) {
     if (job->lane != NX_LANE_LIGHT) {
-        nx_dispatch_want_spares(pool, job->lane == NX_LANE_UNSURE ? NX_FIRST_SPARE_WORKERS
-                                                                  : pool->config.spare_workers);
+        nx_lanes_want_spares(pool, job->lane == NX_LANE_UNSURE ? NX_FIRST_SPARE_WORKERS
+                                                               : pool->config.spare_workers);
     }
     TAILQ_INSERT_TAIL(&pool->waiting[job->lane], job, link);
     count_waiting(pool, job, 1);
@@ -289,7 +209,7 @@ void nx_dispatch_take_back(struct nx_peer *peer, bool died) {
 // Sends the worker's own waiting jobs.
 static void send_bound(struct nx_peer *peer) {
     struct nx_job *job;
-    while ((job = TAILQ_FIRST(&peer->bound)) != NULL && has_room(peer)) {
+    while ((job = TAILQ_FIRST(&peer->bound)) != NULL && nx_peer_has_room(peer)) {
         TAILQ_REMOVE(&peer->bound, job, link);
         if (fly(peer, job) != 0) {
             nx_client_lose(job, NX_RESULT_OVERLOADED, "out of memory");
@@ -300,7 +220,7 @@ static void send_bound(struct nx_peer *peer) {
 static void run_line(struct nx_sandbox *pool, struct nx_job_queue *line) {
     struct nx_job *job;
     struct nx_peer *peer;
-    while ((job = TAILQ_FIRST(line)) != NULL && (peer = pick(pool, job)) != NULL) {
+    while ((job = TAILQ_FIRST(line)) != NULL && (peer = nx_lanes_pick(pool, job)) != NULL) {
         nx_dispatch_unqueue(pool, job);
         if (job->redispatched > NX_MAX_REDISPATCH) {
             nx_client_fail(job, NX_RESULT_INTERNAL_ERROR,
@@ -314,6 +234,9 @@ static void run_line(struct nx_sandbox *pool, struct nx_job_queue *line) {
 void nx_dispatch(struct nx_sandbox *pool) {
     while (pool->dirty && !pool->stopping) {
         pool->dirty = false;
+        if (pool->ordinary < pool->config.workers) {
+            nx_lanes_regroup(pool);
+        }
         for (uint32_t i = 0; i < pool->peer_count; i++) {
             send_bound(&pool->peers[i]);
         }
@@ -359,6 +282,9 @@ static bool unwanted(const struct nx_peer *peer, uint64_t now) {
 }
 
 static void watch(struct nx_peer *peer, uint64_t now) {
+    if (nx_peer_alive(peer)) {
+        nx_lanes_watch(peer);
+    }
     if (nx_peer_alive(peer) && unwanted(peer, now)) {
         nx_peer_end(peer, NX_PEER_UNWANTED);
     }
@@ -393,7 +319,7 @@ void nx_dispatch_tick(uv_timer_t *timer) {
     bool busy = nx_dispatch_first(pool) != NULL;
     for (uint32_t i = 0; i < pool->peer_count && !pool->stopping; i++) {
         watch(&pool->peers[i], now);
-        busy = busy || pool->peers[i].flying_count != 0 || nx_peer_wanted(&pool->peers[i]);
+        busy = busy || pool->peers[i].flying_count != 0 || nx_lanes_want(&pool->peers[i]);
     }
     if (pool->stopping) {
         return;

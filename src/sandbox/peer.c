@@ -25,9 +25,9 @@ bool nx_peer_alive(const struct nx_peer *peer) {
     return peer->poll != NULL;
 }
 
-bool nx_peer_wanted(const struct nx_peer *peer) {
-    const struct nx_sandbox *pool = peer->pool;
-    return !nx_peer_alive(peer) && peer->index < pool->config.workers + pool->spares_wanted;
+bool nx_peer_has_room(const struct nx_peer *peer) {
+    return nx_peer_alive(peer) && peer->out.failed == 0 && peer->flying_count < NX_MAX_IN_FLIGHT &&
+           nx_peer_unsent(peer) < NX_WORKER_FEED_BYTES;
 }
 
 static void on_poll_closed(uv_handle_t *handle) {
@@ -182,7 +182,7 @@ static int on_slow(struct nx_peer *peer, struct nx_span payload) {
         return NX_E_PROTOCOL;
     }
     peer->slow = true;
-    nx_dispatch_want_spares(peer->pool, peer->pool->config.spare_workers);
+    nx_lanes_want_spares(peer->pool, peer->pool->config.spare_workers);
     nx_dispatch_take_back(peer, false);
     const struct nx_frame_header go = {.version = NX_WIRE_VERSION, .type = NX_FRAME_GO};
     nx_buf_append(&peer->out, &go, sizeof(go));

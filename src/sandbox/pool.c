@@ -73,6 +73,7 @@ static struct nx_sandbox *new_pool(uv_loop_t *loop, const struct nx_sandbox_conf
     }
     pool->loop = loop;
     pool->config = *config;
+    pool->ordinary = config->workers;
     pool->launcher = config->launcher;
     pool->zygote.channel = pool->zygote.pidfd = -1;
     for (int lane = 0; lane < NX_LANES; lane++) {

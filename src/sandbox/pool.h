@@ -6,7 +6,8 @@
 //   launcher.c    the process that starts it (launcher_child.c: what that does)
 //   zygote_link.c the zygote process and its channel: asks for workers, gets their pidfds
 //   peer.c        one worker as the kernel sees it: its channel, frames in and out, its end
-//   dispatch.c    which job goes to which worker, and when; warm code; the watchdog
+//   lanes.c       which worker may take a job; which workers stand back
+//   dispatch.c    sends jobs, in order, to workers with room; warm code; the watchdog
 //   client.c      the functions of client.h that make and end jobs
 //   client_frames.c  the frames of these jobs
 //   segment_check.c  what a SEGMENT frame may say
@@ -121,12 +122,14 @@ struct nx_peer {
     struct nx_job_queue flying;
     struct nx_job_queue bound; // wait for room in this worker: RESUMEs, and RUNs that follow
     uint32_t flying_count;
-    uint64_t ahead_us;      // what these are expected to take
-    uint32_t unsure;        // how many of them are not light
-    bool spare;             // for heavy executions first
-    uint64_t head_since_ns; // when the first of `flying` could begin
-    bool slow;              // its head is slow: gets no new work
-    bool alone;             // its head is a suspect: likewise
+    uint64_t ahead_us;                          // what these are expected to take
+    uint32_t unsure;                            // how many of them are not light
+    bool spare;                                 // stands back: for what may take long
+    uint64_t head_since_ns;                     // when the first of `flying` could begin
+    uint64_t watched_since_ns, watched_used_ns; // nx_lanes_watch: of the head it saw last, and the
+                                                // processor time that the worker had used by then
+    bool slow;                                  // its head is slow: gets no new work
+    bool alone;                                 // its head is a suspect: likewise
     struct nx_parked_executions parked;
     uint32_t last_id;
     struct nx_code_slots slots_lru; // most recently used first; free ones last
@@ -167,7 +170,9 @@ struct nx_sandbox {
     bool owns_launcher;
     struct nx_zygote_link zygote;
     struct nx_peer *peers;
-    uint32_t peer_count;    // workers, then spare ones
+    uint32_t peer_count;
+    uint32_t ordinary;      // of the peers: those that are not spare; fewer than there should be
+                            // while a slow one stands back and no other can take its place
     uint32_t spares_wanted; // so many were needed: they are kept running
     struct nx_job_queue waiting[NX_LANES];
     uint32_t waiting_compiles, waiting_runs;
@@ -208,6 +213,8 @@ int nx_zygote_start(struct nx_sandbox *pool, struct nx_error *err);
 int nx_zygote_wait(struct nx_sandbox *pool, uint64_t deadline_ns, struct nx_error *err);
 // Asks for the processes of workers that have none and whose wait is over.
 void nx_zygote_fill(struct nx_sandbox *pool);
+// Has a worker's priority lowered, for good. If the zygote does not live, the worker soon will not.
+void nx_zygote_lower(const struct nx_sandbox *pool, pid_t pid);
 void nx_zygote_stop(struct nx_sandbox *pool);
 
 // ---- peer.c
@@ -217,8 +224,8 @@ void nx_zygote_stop(struct nx_sandbox *pool);
 // channel.
 int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd);
 bool nx_peer_alive(const struct nx_peer *peer);
-// Whether it has no process and should have one.
-bool nx_peer_wanted(const struct nx_peer *peer);
+// Whether it is alive and may be sent another job.
+bool nx_peer_has_room(const struct nx_peer *peer);
 // Puts the job's frame in line for the worker. NX_E_NOMEM, NX_E_LIMIT: it is not.
 int nx_peer_put_frame(struct nx_peer *peer, struct nx_job *job);
 // The job stops flying, and its frame may change or go: copies what the worker must still get of
@@ -241,12 +248,24 @@ enum nx_peer_end {
 // Kills the worker, settles what it had, and marks the peer for a new process. Calls callbacks.
 void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why);
 
+// ---- lanes.c
+
+// The worker that is to do the job now. NULL: the job waits.
+struct nx_peer *nx_lanes_pick(struct nx_sandbox *pool, const struct nx_job *job);
+// So many spare workers, or as many as there may be, are needed from now on.
+void nx_lanes_want_spares(struct nx_sandbox *pool, uint32_t count);
+// Makes a worker stand back if what it does takes long: it is a spare one then. Called every
+// NX_WATCHDOG_PERIOD_MS.
+void nx_lanes_watch(struct nx_peer *peer);
+// Puts spare workers in the place of ordinary ones that stand back now. May end idle ones.
+void nx_lanes_regroup(struct nx_sandbox *pool);
+// Whether the worker has no process and should have one.
+bool nx_lanes_want(const struct nx_peer *peer);
+
 // ---- dispatch.c
 
 // Puts a new job in the pool's queue.
 void nx_dispatch_queue(struct nx_sandbox *pool, struct nx_job *job);
-// So many spare workers, or as many as there may be, are needed from now on.
-void nx_dispatch_want_spares(struct nx_sandbox *pool, uint32_t count);
 // Sends jobs to workers that have room.
 void nx_dispatch(struct nx_sandbox *pool);
 // Something has to be done before the loop waits again.

@@ -126,7 +126,7 @@ int nx_wire_next(struct nx_span data, struct nx_frame_header *header, struct nx_
     }
     memcpy(header, data.data, sizeof(*header));
     if (header->version != NX_WIRE_VERSION || header->zero != 0 || header->type < NX_FRAME_CONFIG ||
-        header->type > NX_FRAME_SLOW || header->payload_bytes > NX_MAX_FRAME_BYTES) {
+        header->type > NX_FRAME_LAST || header->payload_bytes > NX_MAX_FRAME_BYTES) {
         return NX_E_PROTOCOL;
     }
     if (data.len - sizeof(*header) < header->payload_bytes) {

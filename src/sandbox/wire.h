@@ -9,6 +9,7 @@
 // kernel → zygote   CONFIG   u32 memory_limit_bytes, u32 stack_limit_bytes, u32 spare_instances
 //                   SPAWN    id = 1 for a worker that stands back, else 0 (carries the worker's end
 //                   of its socket pair as a descriptor)
+//                   LOWER    id = pid of a worker: others go before it from now on (sched.h)
 // zygote → kernel   READY    bytes build_id
 //                   SPAWNED  u32 pid, u32 protections (lockdown.h) (carries a pidfd of the worker
 //                            as a descriptor); pid 0 and no descriptor: not this time
@@ -89,6 +90,8 @@ enum nx_frame_type {
     NX_FRAME_SEGMENT,
     NX_FRAME_GO,
     NX_FRAME_SLOW,
+    NX_FRAME_LOWER,
+    NX_FRAME_LAST = NX_FRAME_LOWER,
 };
 
 struct nx_frame_header {

@@ -121,7 +121,7 @@ static _Noreturn void become_worker(int channel, int report_to, pid_t zygote, bo
         _exit(1);
     }
     if (heavy) {
-        nx_sched_stand_back();
+        nx_sched_stand_back(0);
     }
     // The zygote's channel would let the worker ask for more workers: the worker's takes its place,
     // before any guest runs.
@@ -211,6 +211,20 @@ static int spawn(int channel, bool heavy) {
     return announce_worker(pid, report.protections, pidfd);
 }
 
+// Others go before the worker from now on. Nobody waits for it: it may be gone already. Its number
+// is its own until it is reaped, which waits meanwhile.
+static void lower(pid_t pid) {
+    sigset_t children, before;
+    siginfo_t ended = {0};
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &children, &before);
+    if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0) {
+        nx_sched_stand_back(pid);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 static void reap(int signal_number) {
     (void)signal_number;
     const int saved = errno;
@@ -290,6 +304,10 @@ int main(void) {
         const int status = read_frame(&header, payload, sizeof(payload), &channel);
         if (status <= 0) {
             return status == 0 ? 0 : 1; // the kernel is gone; the workers follow
+        }
+        if (header.type == NX_FRAME_LOWER && channel < 0) {
+            lower((pid_t)header.id);
+            continue;
         }
         const int spawned = header.type == NX_FRAME_SPAWN && channel >= 0
                                 ? spawn(channel, header.id != 0)

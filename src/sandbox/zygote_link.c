@@ -322,10 +322,18 @@ void nx_zygote_fill(struct nx_sandbox *pool) {
     }
     for (uint32_t i = 0; i < pool->peer_count && link->ready && link->spawning == NULL; i++) {
         struct nx_peer *peer = &pool->peers[i];
-        if (nx_peer_wanted(peer) && !peer->starting && now >= peer->restart_at_ns &&
+        if (nx_lanes_want(peer) && !peer->starting && now >= peer->restart_at_ns &&
             ask_for(pool, peer) != 0) {
             try_later(peer);
         }
+    }
+}
+
+void nx_zygote_lower(const struct nx_sandbox *pool, pid_t pid) {
+    const struct nx_frame_header header = {
+        .version = NX_WIRE_VERSION, .type = NX_FRAME_LOWER, .id = (uint32_t)pid};
+    if (pool->zygote.channel >= 0) {
+        (void)send(pool->zygote.channel, &header, sizeof(header), MSG_NOSIGNAL | MSG_DONTWAIT);
     }
 }
 

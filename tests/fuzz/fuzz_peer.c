@@ -68,7 +68,7 @@ static void start_pool(void) {
     pool = calloc(1, sizeof *pool);
     FUZZ_CHECK(pool && uv_loop_init(&loop) == 0);
     pool->loop = &loop;
-    pool->config.workers = WORKERS;
+    pool->config.workers = pool->ordinary = WORKERS;
     pool->config.max_instances = MAX_TASKS;
     pool->config.memory_limit_bytes = GUEST_MEMORY_BYTES;
     pool->zygote.channel = pool->zygote.pidfd = -1;

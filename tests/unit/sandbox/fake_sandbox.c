@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,17 +142,16 @@ static void send_raw(int channel, struct nx_span bytes, bool forever) {
 }
 
 static void send_pieces(int channel, uint32_t id, struct nx_span payload) {
-    const struct nx_frame_header header = {.payload_bytes = (uint32_t)payload.len,
-                                           .version = NX_WIRE_VERSION,
-                                           .type = NX_FRAME_SEGMENT,
-                                           .id = id};
-    for (size_t i = 0; i < sizeof(header) + payload.len; i++) {
-        send_raw(channel,
-                 i < sizeof(header) ? nx_span_of((const char *)&header + i, 1)
-                                    : nx_span_of(payload.data + i - sizeof(header), 1),
-                 false);
+    struct nx_buf out;
+    nx_buf_init(&out, NX_MAX_FRAME_BYTES);
+    const size_t start = nx_wire_begin(&out, NX_FRAME_SEGMENT, id);
+    nx_buf_append_span(&out, payload);
+    (void)nx_wire_end(&out, start);
+    for (size_t i = 0; i < out.len; i++) {
+        send_raw(channel, nx_span_of(out.data + i, 1), false);
         usleep(200);
     }
+    nx_buf_free(&out);
 }
 
 static _Noreturn void leave_an_orphan(void) {
@@ -161,27 +161,24 @@ static _Noreturn void leave_an_orphan(void) {
     _exit(0);
 }
 
-static _Noreturn void hang(void) {
+static _Noreturn void hang(bool busy) {
     for (;;) {
-        pause();
+        (void)(busy || pause());
     }
 }
 
 // Carries out a program up to its end, true, or its next FAKE_WAIT, false.
 static bool obey(int channel, uint32_t id, struct nx_wire_reader *r, struct nx_span frame) {
     while (!nx_wire_reader_done(r)) {
-        switch ((enum fake_order)nx_wire_get_u8(r)) {
+        const enum fake_order order = (enum fake_order)nx_wire_get_u8(r);
+        switch (order) {
         case FAKE_FRAME:
-            send_forged(channel, id, r, false);
-            break;
         case FAKE_FRAME_FD:
-            send_forged(channel, id, r, true);
+            send_forged(channel, id, r, order == FAKE_FRAME_FD);
             break;
         case FAKE_RAW:
-            send_raw(channel, nx_wire_get_bytes(r), false);
-            break;
         case FAKE_FLOOD:
-            send_raw(channel, nx_wire_get_bytes(r), true);
+            send_raw(channel, nx_wire_get_bytes(r), order == FAKE_FLOOD);
             break;
         case FAKE_PIECES:
             send_pieces(channel, id, nx_wire_get_bytes(r));
@@ -205,7 +202,8 @@ static bool obey(int channel, uint32_t id, struct nx_wire_reader *r, struct nx_s
             usleep(nx_wire_get_u32(r) * 1000);
             break;
         case FAKE_HANG:
-            hang();
+        case FAKE_SPIN:
+            hang(order == FAKE_SPIN);
         case FAKE_EXIT:
             _exit(nx_wire_get_u8(r));
         case FAKE_SIGNAL:
@@ -367,7 +365,7 @@ static _Noreturn void fail(const char *message) {
     _exit(1);
 }
 
-static void spawn(enum fake_zygote behaviour, int channel) {
+static void spawn(enum fake_zygote behaviour, int channel, bool spare) {
     const pid_t zygote = getpid();
     sigset_t chld, before; // a worker that is dead already stays a zombie until its pidfd is open
     sigemptyset(&chld);
@@ -386,6 +384,8 @@ static void spawn(enum fake_zygote behaviour, int channel) {
         work(channel);
     }
     close(channel);
+    setpriority(PRIO_PROCESS, (id_t)pid,
+                getpriority(PRIO_PROCESS, 0) + (spare ? FAKE_SPARE_NICE : 0));
     NX_CLEANUP_FD int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0 || pidfd < 0) {
@@ -455,7 +455,7 @@ static void announce(enum fake_zygote behaviour) {
     case FAKE_EXITS:
         _exit(3);
     case FAKE_NOT_READY:
-        hang();
+        hang(false);
     case FAKE_GARBAGE:
         send_raw(NX_WIRE_ZYGOTE_FD, nx_span_str("HTTP/1.1 200 OK\r\n\r\n"), false);
         break;
@@ -483,13 +483,17 @@ int main(void) {
     int channel = -1;
     for (int count = 0; read_frame(NX_WIRE_ZYGOTE_FD, &header, &payload, &channel); count++) {
         free(payload);
+        if (header.type == NX_FRAME_LOWER && channel < 0) {
+            setpriority(PRIO_PROCESS, header.id, getpriority(PRIO_PROCESS, 0) + FAKE_LOWERED_NICE);
+            continue;
+        }
         if (header.type != NX_FRAME_SPAWN || channel < 0) {
-            fail("not a SPAWN");
+            fail("neither a SPAWN nor a LOWER");
         }
         if (behaviour == FAKE_ONE_SPAWN_LEFT && count > 0) {
             fail(FAKE_FAILURE);
         }
-        spawn(behaviour, channel);
+        spawn(behaviour, channel, header.id == 1);
     }
     return 0;
 }

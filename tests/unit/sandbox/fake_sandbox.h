@@ -21,6 +21,7 @@ enum fake_order {
     FAKE_IGNORE,    // bytes: nothing
     FAKE_SLEEP,     // u32 milliseconds
     FAKE_HANG,      // never does anything again
+    FAKE_SPIN,      // the same, and uses all the processor time it gets
     FAKE_EXIT,      // u8 status
     FAKE_SIGNAL,    // u8 signal: to itself
     FAKE_ORPHAN,    // dies, but leaves a child behind that holds the channel open for a second
@@ -43,5 +44,8 @@ enum fake_zygote {
 // The limit that names a zygote's behaviour: plausible whatever it says.
 #define FAKE_MEMORY_BYTES(zygote) ((64u << 20) + (unsigned)(zygote) * (64u << 10))
 enum { FAKE_STACK_BYTES = 1 << 20 };
+
+// By so much the nice value of a spare worker, and of one that LOWER was said of, is above others'.
+enum { FAKE_SPARE_NICE = 1, FAKE_LOWERED_NICE = 2 };
 
 #endif

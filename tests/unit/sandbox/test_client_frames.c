@@ -80,7 +80,7 @@ static void a_header_of_another_protocol_kills(void **unused) {
 
 static void no_kind_of_frame_but_its_own_answer(void **unused) {
     (void)unused;
-    for (unsigned type = NX_FRAME_CONFIG; type <= NX_FRAME_SLOW; type++) {
+    for (unsigned type = NX_FRAME_CONFIG; type <= NX_FRAME_LAST; type++) {
         if (type == NX_FRAME_SEGMENT) {
             continue; // the control is the test above
         }

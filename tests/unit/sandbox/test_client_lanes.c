@@ -2,6 +2,8 @@
 // Who gets a place where places are short: executions that hang, of each lane, and what still runs.
 #include "client_test.h"
 
+#include <sys/resource.h>
+
 #include "base/limits.h"
 
 enum { WORKERS = 2, SPARES = 3, HOGS = 12 };
@@ -43,10 +45,10 @@ static int teardown(void **unused) {
 }
 
 // Executions that say they are slow and never end; the watchdog would come after the test.
-static void start_hogs(enum nx_lane lane, size_t count) {
+static void start_hogs_that(enum fake_order how, enum nx_lane lane, size_t count) {
     struct nx_buf *program = program_new();
     program_order(program, FAKE_SLOW);
-    program_order(program, FAKE_HANG);
+    program_order(program, how);
     struct nx_code *code = code_of_program(program);
     struct run_options options = {.lane = lane};
     nx_exec_limits_default(&options.limits);
@@ -55,6 +57,10 @@ static void start_hogs(enum nx_lane lane, size_t count) {
         run_start(&hogs[hog_count++], code, &options);
     }
     nx_code_unref(code);
+}
+
+static void start_hogs(enum nx_lane lane, size_t count) {
+    start_hogs_that(FAKE_HANG, lane, count);
 }
 
 static struct nx_code *quick(void) {
@@ -116,6 +122,88 @@ static void heavy_ones_leave_a_place_to_unsure_ones(void **unused) {
     wait_for_running(1 + SPARES - 1);
     expect_quick(NX_LANE_UNSURE);
     expect_quick(NX_LANE_LIGHT);
+}
+
+// The same for handlers that were slow; and what is quick has the place meanwhile, though its panel
+// had its share.
+static void slow_ones_leave_a_place_to_quick_ones(void **unused) {
+    (void)unused;
+    expect_quick(NX_LANE_HEAVY); // wakes the spare ones
+    loop_until(all_alive, NULL);
+    start_hogs(NX_LANE_SLOW, HOGS / 2);
+    start_hogs(NX_LANE_HEAVY, HOGS / 2);
+    wait_for_running(SPARES - 1);
+    for (int i = 0; i < 20; i++) {
+        expect_quick(NX_LANE_SPENT);
+    }
+    expect_quick(NX_LANE_UNSURE);
+    expect_quick(NX_LANE_LIGHT);
+}
+
+// What a panel that had its share may not have: an ordinary worker.
+static void spent_ones_keep_to_spares(void **unused) {
+    (void)unused;
+    expect_quick(NX_LANE_HEAVY);
+    loop_until(all_alive, NULL);
+    start_hogs(NX_LANE_SPENT, HOGS);
+    wait_for_running(SPARES);
+    for (int i = 0; i < 20; i++) {
+        expect_quick(NX_LANE_LIGHT);
+    }
+}
+
+// How many of the workers have a nice value that is so much above this process's.
+static uint32_t workers_at(int above) {
+    const struct nx_sandbox_stats stats = pool_stats();
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < stats.workers_alive; i++) {
+        const int nice = getpriority(PRIO_PROCESS, (id_t)stats.worker_pids[i]);
+        count += nice == getpriority(PRIO_PROCESS, 0) + above;
+    }
+    return count;
+}
+
+static bool one_lowered(void *unused) {
+    (void)unused;
+    return workers_at(FAKE_LOWERED_NICE) == 1;
+}
+
+static bool one_stands_back(void *unused) {
+    (void)unused;
+    return workers_at(0) == WORKERS && workers_at(FAKE_LOWERED_NICE) == 1 &&
+           workers_at(FAKE_SPARE_NICE) == SPARES - 1;
+}
+
+// A worker that is long at work stands back, and a spare one becomes what it was.
+static void what_takes_long_stands_back(void **unused) {
+    (void)unused;
+    start_hogs_that(FAKE_SPIN, NX_LANE_LIGHT, 1);
+    loop_until(one_stands_back, NULL);
+    expect_quick(NX_LANE_LIGHT);
+    assert_int_equal(pool_stats().worker_restarts, 0);
+}
+
+// Where all spare ones are busy, the ordinary ones come back as soon as one of them is not.
+static void others_take_its_place_later(void **unused) {
+    (void)unused;
+    expect_quick(NX_LANE_HEAVY); // wakes the spare ones
+    loop_until(all_alive, NULL);
+    start_hogs_that(FAKE_SPIN, NX_LANE_SPENT, SPARES);
+    start_hogs_that(FAKE_SPIN, NX_LANE_LIGHT, 1);
+    loop_until(one_lowered, NULL);
+    assert_int_equal(workers_at(0), WORKERS - 1);
+    run_free(&hogs[0]); // its worker is ended, and a new one takes its place
+    loop_until(one_stands_back, NULL);
+    expect_quick(NX_LANE_LIGHT);
+}
+
+// Hanging is not computing: it takes nothing from others, and its worker stays what it is.
+static void what_waits_does_not_stand_back(void **unused) {
+    (void)unused;
+    start_hogs(NX_LANE_LIGHT, 1);
+    loop_until(all_alive, NULL);
+    loop_for(10 * NX_WATCHDOG_PERIOD_MS);
+    assert_int_equal(workers_at(FAKE_LOWERED_NICE), 0);
 }
 
 static bool both_alive(void *user) {
@@ -249,11 +337,17 @@ int main(void) {
         cmocka_unit_test_setup_teardown(unsure_ones_leave_a_place, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(heavy_ones_leave_a_place_to_unsure_ones, setup_lanes,
                                         teardown),
+        cmocka_unit_test_setup_teardown(slow_ones_leave_a_place_to_quick_ones, setup_lanes,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(spent_ones_keep_to_spares, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(a_single_spare_serves_everybody, setup_one_spare, teardown),
         cmocka_unit_test_setup_teardown(spares_come_when_needed, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(all_spares_come_for_a_heavy_one, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(unsure_ones_take_spares_first, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(spares_stand_in_for_slow_workers, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(what_takes_long_stands_back, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(others_take_its_place_later, setup_lanes, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_does_not_stand_back, setup_lanes, teardown),
         cmocka_unit_test_setup_teardown(without_spares_there_are_no_lanes, setup_none, teardown),
         cmocka_unit_test_setup_teardown(the_least_expected_work_decides, setup_lanes, teardown),
     };

@@ -286,7 +286,7 @@ static void a_header_of_another_protocol_is_refused(void **unused) {
         h = good;
         h.type = (uint8_t)value;
         assert_int_equal(next(&h),
-                         value >= NX_FRAME_CONFIG && value <= NX_FRAME_SLOW ? 1 : NX_E_PROTOCOL);
+                         value >= NX_FRAME_CONFIG && value <= NX_FRAME_LAST ? 1 : NX_E_PROTOCOL);
     }
     for (unsigned bit = 0; bit < 16; bit++) {
         struct nx_frame_header h = good;
