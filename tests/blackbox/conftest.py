@@ -207,8 +207,8 @@ class Server:
     def workers(self):
         """The processes that run handlers: those of its children's children."""
         every = processes()
-        return [pid for pid, (parent, _) in every.items()
-                if every.get(parent, (0,))[0] == self.process.pid]
+        return [pid for pid, (parent, state) in every.items()
+                if state != "Z" and every.get(parent, (0,))[0] == self.process.pid]
 
     def stop(self, signum=signal.SIGTERM, seconds=20):
         """Ends it and returns the exit code."""
