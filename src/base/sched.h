@@ -10,8 +10,8 @@
 // before one in the middle of a long one. Inherited by children.
 void nx_sched_answer_soon(void);
 
-// For what may take long: a thirtieth of the weight of other threads, and no going before them. `pid`:
-// of a process with one thread, 0 for the calling one. Only somebody with CAP_SYS_NICE can undo it.
+// For what may take long: a thirtieth of the weight of other threads, and no going before them.
+// `pid`: a process with one thread, of the same user. Only CAP_SYS_NICE can undo it.
 void nx_sched_stand_back(pid_t pid);
 
 #endif

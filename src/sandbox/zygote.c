@@ -113,15 +113,12 @@ struct report {
 };
 
 // The child: becomes the worker on `channel`.
-static _Noreturn void become_worker(int channel, int report_to, pid_t zygote, bool heavy) {
+static _Noreturn void become_worker(int channel, int report_to, pid_t zygote) {
     struct report report = {.protections = protections};
     // A worker without its zygote has no one to reap it; the check after closes the race in which
     // the zygote died before the request took effect.
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != zygote) {
         _exit(1);
-    }
-    if (heavy) {
-        nx_sched_stand_back(0);
     }
     // The zygote's channel would let the worker ask for more workers: the worker's takes its place,
     // before any guest runs.
@@ -158,7 +155,7 @@ static int await_report(int from, pid_t worker, struct report *report) {
 }
 
 // Forks a worker and waits until it has locked itself in.
-static pid_t start_worker(int channel, bool heavy, struct report *report) {
+static pid_t start_worker(int channel, struct report *report) {
     int ends[2];
     const pid_t zygote = getpid();
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -167,7 +164,7 @@ static pid_t start_worker(int channel, bool heavy, struct report *report) {
     const pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        become_worker(channel, ends[1], zygote, heavy);
+        become_worker(channel, ends[1], zygote);
     }
     close(ends[1]);
     const bool alive = pid > 0 && await_report(ends[0], pid, report) == 0;
@@ -191,26 +188,6 @@ static int announce_worker(pid_t pid, uint32_t in_force, int pidfd) {
     return status;
 }
 
-static int spawn(int channel, bool heavy) {
-    struct report report = {.protections = protections};
-    const pid_t pid = start_worker(channel, heavy, &report);
-    close(channel);
-    if (report.error.code != 0 && !any_served) {
-        fail(report.error.message);
-        return NX_E_CLOSED;
-    }
-    // What one worker could do, another fails to do for want of memory or the like: it never
-    // serves, but those that do need not end for it.
-    if (report.error.code != 0) {
-        fprintf(stderr, "nexus-sandbox: %s\n", report.error.message);
-        return announce_worker(0, protections, -1);
-    }
-    any_served = any_served || pid > 0;
-    // A worker that the kernel gets no hold on ends by itself: its channel closes.
-    NX_CLEANUP_FD int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-    return announce_worker(pid, report.protections, pidfd);
-}
-
 // Others go before the worker from now on. Nobody waits for it: it may be gone already. Its number
 // is its own until it is reaped, which waits meanwhile.
 static void lower(pid_t pid) {
@@ -223,6 +200,29 @@ static void lower(pid_t pid) {
         nx_sched_stand_back(pid);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static int spawn(int channel, bool spare) {
+    struct report report = {.protections = protections};
+    const pid_t pid = start_worker(channel, &report);
+    close(channel);
+    if (report.error.code != 0 && !any_served) {
+        fail(report.error.message);
+        return NX_E_CLOSED;
+    }
+    // What one worker could do, another fails to do for want of memory or the like: it never
+    // serves, but those that do need not end for it.
+    if (report.error.code != 0) {
+        fprintf(stderr, "nexus-sandbox: %s\n", report.error.message);
+        return announce_worker(0, protections, -1);
+    }
+    any_served = any_served || pid > 0;
+    if (spare && pid > 0) {
+        lower(pid); // not earlier: until it has locked itself in, everybody waits for it
+    }
+    // A worker that the kernel gets no hold on ends by itself: its channel closes.
+    NX_CLEANUP_FD int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    return announce_worker(pid, report.protections, pidfd);
 }
 
 static void reap(int signal_number) {
