@@ -137,9 +137,10 @@
 #define NX_PANEL_SHARE_PERCENT         25
 #define NX_PANEL_CREDIT_US             50000
 #define NX_PANEL_MAX_DEBT_US           7500000
-// How what takes long stands back: at nice 15 Linux gives a thread a thirtieth of the others' weight.
-// With a tenth (nice 10) a busy processor gave it a whole tick so often that the 99th percentile of
-// the others was a tick, too. And the slice that those who answer ask for, the least that Linux grants.
+// How what takes long stands back: at nice 15 Linux gives a thread a thirtieth of the others'
+// weight. With a tenth (nice 10) a busy processor gave it a whole tick so often that the 99th
+// percentile of the others was a tick, too. And the slice that those who answer ask for, the least
+// that Linux grants.
 #define NX_HEAVY_NICE                  15
 #define NX_SHORT_SLICE_NS              100000
 // Spare workers that come with the first handler nobody knows: one for it and one to stay free.
