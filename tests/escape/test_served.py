@@ -5,7 +5,7 @@ import time
 
 import pytest
 from owned import LOCKED, UNLOCKED, Attack
-from served import Installation
+from served import Installation, blackbox
 
 
 def attacked(server, attack):
@@ -49,7 +49,8 @@ def test_attack_is_an_error(server, open_server):
     assert result["status"] == "error" and result["error"]["code"] == "INTERNAL_ERROR"
     # The next call finds another worker, and the state as it was committed.
     assert server.trigger("counter", "increment").json()["returnValue"] == 2
-    assert server.wait_for_log(ENDED)["pid"] not in server.workers()
+    dead = server.wait_for_log(ENDED)["pid"]
+    blackbox.wait_until(lambda: dead not in server.workers())
 
 
 def test_many_attacks(server):
