@@ -188,7 +188,8 @@ def test_what_is_cancelled_is_paid_for(start):
         for ws in (a, b):
             ws.send({"type": "CANCEL", "requestId": "0"})
             assert ws.read()["error"]["code"] == "CANCELLED"
-        wait_until(lambda: running(server) == 0)
+        # Their workers are replaced: without spare ones there would be no places to leave free.
+        wait_until(lambda: running(server) == 0 and server.get("/health").json()["runtime"]["workers"] == 3)
         for ws in (a, b):
             ws.send({"type": "TRIGGER", "tool": "spin", "requestId": "1"})
         wait_until(lambda: running(server) == 1)
