@@ -13,7 +13,9 @@
 
 enum {
     READ_BYTES = 256 * 1024,
-    READS_PER_TURN = 4, // then the other sockets of the loop get theirs
+    // Of each worker in a turn of the loop: then the other sockets get theirs.
+    READS_PER_TURN = 4,
+    SENT_PER_TURN_BYTES = 256 * 1024,
     KEPT_BUFFER_BYTES = 1024 * 1024,
     SMALL_FRAMES_BYTES = 1024,     // room for a few without payload
     LARGE_FRAME_BYTES = 64 * 1024, // from here on copying costs more than another system call
@@ -157,8 +159,10 @@ static void drop_sent(struct nx_peer *peer) {
 
 void nx_peer_flush(struct nx_peer *peer) {
     struct nx_span piece;
-    while ((piece = next_piece(peer)).len != 0) {
-        const ssize_t got = send(peer->channel, piece.data, piece.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    size_t left = SENT_PER_TURN_BYTES;
+    while (left != 0 && (piece = next_piece(peer)).len != 0) {
+        const ssize_t got = send(peer->channel, piece.data, piece.len < left ? piece.len : left,
+                                 MSG_NOSIGNAL | MSG_DONTWAIT);
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -166,6 +170,7 @@ void nx_peer_flush(struct nx_peer *peer) {
             break; // full, or dead: reading will tell which
         }
         count_sent(peer, (size_t)got);
+        left -= (size_t)got;
     }
     drop_sent(peer);
     const bool more = nx_peer_unsent(peer) != 0;
