@@ -40,7 +40,7 @@ def main(wanted):
                 "server": lambda: server.measure(BUILD / "bin/nexus"),
                 "load": lambda: load.measure(BUILD / "bin/nexus", BUILD / "bench/bench_load"),
                 "others": lambda: others.measure(BUILD / "bin/nexus", ROOT / "build/bench/others"),
-                "neighbours": lambda: neighbours.measure(BUILD / "bin/nexus")}
+                "neighbours": lambda: neighbours.measure(BUILD / "bin/nexus", BUILD / "bench/bench_load")}
     unknown = [name for name in wanted if name not in sections]
     if unknown:
         sys.exit(f"bench: no such part: {' '.join(unknown)} (there are: {' '.join(sections)})")
