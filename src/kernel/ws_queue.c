@@ -8,8 +8,9 @@
 
 #include "kernel/ws_session.h"
 
-// Of one session in one turn of the loop: others come first then.
-enum { BATCH_FRAMES = 64, BATCH_BYTES = 256 * 1024 };
+// Of one session in one turn of the loop: others come first then. And of all together: then whoever
+// else waits for the loop comes first. Either is a fraction of a millisecond.
+enum { BATCH_FRAMES = 64, BATCH_BYTES = 256 * 1024, TURN_SESSIONS = 16, TURN_BYTES = 256 * 1024 };
 
 // ---- What is held
 
@@ -248,6 +249,7 @@ static int write_batch(struct nx_ws_session *s) {
     if (rc < 0 && rc != UV_EAGAIN)
         return -1;
     size_t sent = rc > 0 ? (size_t)rc : 0;
+    s->ws->turn_bytes += sent;
     for (; done < count && sent >= bufs[done].len; done++) {
         sent -= bufs[done].len;
         nx_ws_text_unref(pop(s));
@@ -274,8 +276,10 @@ void nx_ws_flush(struct nx_ws_session *s) {
 }
 
 void nx_ws_flush_all(struct nx_ws *ws) {
-    // Those that are touched meanwhile have their turn in the next round.
-    for (uint32_t left = ws->dirty_count; left > 0 && ws->dirty_count > 0; left--) {
+    // Those that are touched meanwhile have their turn in the next round, after those left over.
+    uint32_t left = ws->dirty_count < TURN_SESSIONS ? ws->dirty_count : TURN_SESSIONS;
+    ws->turn_bytes = 0;
+    for (; left > 0 && ws->dirty_count > 0 && ws->turn_bytes < TURN_BYTES; left--) {
         struct nx_ws_session *s = TAILQ_FIRST(&ws->dirty);
         nx_ws_untouch(s);
         nx_ws_flush(s);

@@ -114,6 +114,7 @@ struct nx_ws {
     uv_idle_t hurry;      // active while `dirty` holds somebody: the loop does not wait then
     struct nx_ws_sessions all, dirty;
     uint32_t dirty_count;
+    size_t turn_bytes;             // written in this turn of the loop
     struct nx_ws_sessions holding; // the one that has kept us waiting for longest is first
     size_t held_bytes;             // messages, queues, half-received messages of all sessions
     uint32_t count;

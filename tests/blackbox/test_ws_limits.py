@@ -79,6 +79,22 @@ def sanitized():
     return "asan" in os.environ.get("NX_BUILD_DIR", "")
 
 
+def test_many_that_listen_all_hear_all(loud, call):
+    """More sockets, and more for each, than is written in one turn of the loop; others go on meanwhile."""
+    sockets = [WebSocket(loud, panel="loud") for _ in range(150)]
+    for _ in range(3):
+        call("shout")
+        call("whisper", times=100)
+        assert loud.get("/ready").status_code == 200
+    for one in sockets:
+        one.read()
+        for _ in range(3):
+            assert one.read()["name"] == "shouted"
+            assert [one.read()["payload"] for _ in range(100)] == list(range(100))
+        one.close()
+    assert dropped(loud) == 0
+
+
 # ---- Clients that do not read ------------------------------------------------------------------------
 
 def test_patches_that_nobody_takes_become_one_resync(loud, call):
