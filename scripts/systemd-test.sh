@@ -135,7 +135,9 @@ holds "a handler runs for a token" sh -c '
 holds "a worker that is killed does not end the service" sh -c '
     pid=$(systemctl show -p MainPID --value nexus); before=$(systemctl show -p NRestarts --value nexus)
     killed=$(grep -lx nexus-sandbox /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3)
-    kill -9 $killed || exit 1
+    # The workers follow their zygote by themselves: some may be gone when it is their turn.
+    [ -n "$killed" ] || exit 1
+    kill -9 $killed 2>/dev/null || true
     # Buried is what the server has noticed; before that it is healthy as well.
     for _ in $(seq 300); do
         left=; for one in $killed; do [ ! -e "/proc/$one" ] || left=$one; done

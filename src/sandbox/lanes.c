@@ -49,7 +49,7 @@ struct nx_peer *nx_lanes_pick(struct nx_sandbox *pool, const struct nx_job *job)
     if (job->lane == NX_LANE_LIGHT) {
         return ordinary.best != NULL ? ordinary.best : spare.best;
     }
-    if (job->lane == NX_LANE_SPENT && spare.alive > 0) {
+    if (job->lane == NX_LANE_SPENT && spare.alive > 1) {
         return spare.best;
     }
     if (job->lane >= NX_LANE_SLOW && spare.alive > 1) {
