@@ -144,7 +144,7 @@ holds "a worker that is killed does not end the service" sh -c '
         [ -n "$left" ] || ! nexus health >/dev/null 2>&1 || break
         sleep 0.1
     done
-    nexus health && [ "$(systemctl show -p MainPID --value nexus)" = "$pid" ]'
+    [ -z "$left" ] && nexus health && [ "$(systemctl show -p MainPID --value nexus)" = "$pid" ]'
 holds "stopping waits for what is under way" sh -c '
     token=$(JWT_SECRET_FILE=/etc/nexus/jwt-secret nexus token --sub test --permission "*")
     curl -s -X POST -H "Authorization: Bearer $token" -d "{\"count\":2,\"ms\":1000}" \

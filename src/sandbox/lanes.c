@@ -49,11 +49,8 @@ struct nx_peer *nx_lanes_pick(struct nx_sandbox *pool, const struct nx_job *job)
     if (job->lane == NX_LANE_LIGHT) {
         return ordinary.best != NULL ? ordinary.best : spare.best;
     }
-    if (job->lane == NX_LANE_SPENT && spare.alive > 1) {
-        return spare.best;
-    }
-    if (job->lane >= NX_LANE_SLOW && spare.alive > 1) {
-        return spare.places > 1 ? spare.best : NULL;
+    if (job->lane >= NX_LANE_SPENT && spare.alive > 1) {
+        return job->lane == NX_LANE_SPENT || spare.places > 1 ? spare.best : NULL;
     }
     // One place stays free, unless there is no second one. A spare one first: whoever turns out to
     // loop does so where it stands back.
@@ -100,8 +97,11 @@ void nx_lanes_regroup(struct nx_sandbox *pool) {
 
 bool nx_lanes_want(const struct nx_peer *peer) {
     const struct nx_sandbox *pool = peer->pool;
-    if (nx_peer_alive(peer) || !peer->spare) {
-        return !nx_peer_alive(peer);
+    if (nx_peer_alive(peer)) {
+        return false;
+    }
+    if (!peer->spare) {
+        return true;
     }
     uint32_t others = 0;
     for (uint32_t i = 0; i < pool->peer_count; i++) {

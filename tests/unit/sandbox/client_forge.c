@@ -223,3 +223,24 @@ void run_checks(const struct check *checks, size_t count) {
         nx_code_unref(good);
     }
 }
+
+struct nx_code *code_that_returns(const char *json, uint32_t ms) {
+    struct nx_buf *program = program_new();
+    program_sleep(program, ms);
+    program_segment(program, &(struct forged){.json = json});
+    return code_of_program(program);
+}
+
+int pool_teardown(void **unused) {
+    (void)unused;
+    pool_stop();
+    return 0;
+}
+
+int pool_teardown_strict(void **unused) {
+    (void)unused;
+    const struct nx_sandbox_stats stats = pool_stats();
+    assert_int_equal(stats.worker_restarts, 0); // the fake is strict: nothing it was sent was wrong
+    pool_stop();
+    return 0;
+}

@@ -33,6 +33,10 @@ extern struct nx_sandbox *test_pool;
 
 // Starts a pool of the fake sandbox, or of the real one, on test_loop; the test fails if it cannot.
 void pool_start_fake(enum fake_zygote behaviour, uint32_t workers, uint32_t max_instances);
+// Ends a test's pool; the strict one also holds that no worker was lost, for the fake ends itself
+// over anything it should not have been sent.
+int pool_teardown(void **unused);
+int pool_teardown_strict(void **unused);
 // The same with lanes: so many spare workers beside the others.
 void pool_start_lanes(uint32_t workers, uint32_t spares, uint32_t max_instances);
 void pool_start_real(uint32_t workers, uint32_t max_instances, uint32_t memory_limit_bytes);
@@ -123,6 +127,8 @@ void expect_source(const char *source, const struct run_options *options, const 
 struct nx_buf *program_new(void); // the same buffer each time, emptied
 void program_order(struct nx_buf *program, enum fake_order order);
 void program_sleep(struct nx_buf *program, uint32_t ms);
+// A handler that takes so long and returns the JSON.
+struct nx_code *code_that_returns(const char *json, uint32_t ms);
 void program_frame(struct nx_buf *program, uint8_t type, uint32_t id_added, struct nx_span payload);
 
 // An effect in a SEGMENT frame. By kind: 's' set a=b, 'd' delete a (with n as the byte that says

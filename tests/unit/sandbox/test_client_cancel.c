@@ -10,28 +10,7 @@ static int setup(void **unused) {
     return 0;
 }
 
-static int teardown(void **unused) {
-    (void)unused;
-    const struct nx_sandbox_stats stats = pool_stats();
-    assert_int_equal(stats.worker_restarts, 0); // the fake is strict: nothing it was sent was wrong
-    pool_stop();
-    return 0;
-}
-
-static int teardown_unchecked(void **unused) {
-    (void)unused;
-    pool_stop();
-    return 0;
-}
-
 static const char all[] = "state:write:* events:emit:* view:update:* ext:*";
-
-static struct nx_code *returns(const char *json, uint32_t ms) {
-    struct nx_buf *program = program_new();
-    program_sleep(program, ms);
-    program_segment(program, &(struct forged){.json = json});
-    return code_of_program(program);
-}
 
 // What came of the question how long a cancelled execution has run.
 struct spent {
@@ -60,7 +39,7 @@ static bool is_told(void *user) {
 
 static void cancel_before_it_was_sent(void **unused) {
     (void)unused;
-    struct nx_code *code = returns("1", 0);
+    struct nx_code *code = code_that_returns("1", 0);
     struct run run;
     run_start(&run, code, NULL);
     assert_int_equal(pool_stats().waiting, 1);
@@ -229,7 +208,7 @@ static void cancel_before_the_pool_stops(void **unused) {
     setup(NULL);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, pool_teardown_strict)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -238,7 +217,7 @@ int main(void) {
         CASE(cancel_while_suspended),
         CASE(cancel_before_the_resume_was_sent),
         CASE(cancel_while_the_resume_runs),
-        cmocka_unit_test_setup_teardown(cancel_what_hangs, setup, teardown_unchecked),
+        cmocka_unit_test_setup_teardown(cancel_what_hangs, setup, pool_teardown),
         CASE(cancel_what_computes),
         CASE(cancel_what_computes_beside_the_suspended),
         CASE(cancel_before_the_pool_stops),

@@ -10,14 +10,6 @@ static int setup(void **unused) {
     return 0;
 }
 
-static int teardown(void **unused) {
-    (void)unused;
-    const struct nx_sandbox_stats stats = pool_stats();
-    assert_int_equal(stats.worker_restarts, 0); // the fake is strict: nothing it was sent was wrong
-    pool_stop();
-    return 0;
-}
-
 static const struct forged one_call = {
     .status = NX_SEGMENT_SUSPENDED,
     .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"}}};
@@ -167,10 +159,11 @@ static void more_code_than_a_worker_keeps(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(unreadable_state_never_leaves_the_kernel, setup, teardown),
-        cmocka_unit_test_setup_teardown(time_used_is_not_given_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(more_handlers_than_slots, setup, teardown),
-        cmocka_unit_test_setup_teardown(more_code_than_a_worker_keeps, setup, teardown),
+        cmocka_unit_test_setup_teardown(unreadable_state_never_leaves_the_kernel, setup,
+                                        pool_teardown_strict),
+        cmocka_unit_test_setup_teardown(time_used_is_not_given_again, setup, pool_teardown_strict),
+        cmocka_unit_test_setup_teardown(more_handlers_than_slots, setup, pool_teardown_strict),
+        cmocka_unit_test_setup_teardown(more_code_than_a_worker_keeps, setup, pool_teardown_strict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,28 +12,7 @@ static int setup(void **unused) {
     return 0;
 }
 
-static int teardown(void **unused) {
-    (void)unused;
-    const struct nx_sandbox_stats stats = pool_stats();
-    assert_int_equal(stats.worker_restarts, 0); // the fake is strict: nothing it was sent was wrong
-    pool_stop();
-    return 0;
-}
-
-static int teardown_unchecked(void **unused) {
-    (void)unused;
-    pool_stop();
-    return 0;
-}
-
 static const char all[] = "state:write:* events:emit:* view:update:* ext:*";
-
-static struct nx_code *returns(const char *json, uint32_t ms) {
-    struct nx_buf *program = program_new();
-    program_sleep(program, ms);
-    program_segment(program, &(struct forged){.json = json});
-    return code_of_program(program);
-}
 
 // ---- resuming
 
@@ -142,7 +121,7 @@ static void as_many_calls_as_there_may_be(void **unused) {
 static void no_more_than_max_instances(void **unused) {
     (void)unused;
     static struct run runs[INSTANCES];
-    struct nx_code *sleeper = code_of_two_segments(0), *busy = returns("1", 5);
+    struct nx_code *sleeper = code_of_two_segments(0), *busy = code_that_returns("1", 5);
     struct run refused;
     struct nx_error err = {0};
     for (size_t i = 0; i < INSTANCES; i++) {
@@ -191,7 +170,7 @@ static char *blanks(size_t bytes) {
 
 static void a_frame_has_a_largest_size(void **unused) {
     (void)unused;
-    struct nx_code *code = returns("1", 0);
+    struct nx_code *code = code_that_returns("1", 0);
     char *fits = blanks(NX_MAX_FRAME_BYTES - 256), *too_large = blanks(NX_MAX_FRAME_BYTES);
     struct run run;
     struct nx_error err = {0};
@@ -261,12 +240,12 @@ static void a_source_has_a_largest_size(void **unused) {
     assert_true(err.message[0] != '\0');
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, pool_teardown_strict)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(only_outstanding_calls_can_be_answered),
-        cmocka_unit_test_setup_teardown(as_many_calls_as_there_may_be, setup, teardown_unchecked),
+        cmocka_unit_test_setup_teardown(as_many_calls_as_there_may_be, setup, pool_teardown),
         CASE(no_more_than_max_instances),
         CASE(a_frame_has_a_largest_size),
         CASE(a_source_has_a_largest_size),
