@@ -186,8 +186,13 @@ class Server:
         return connection
 
     def fd_count(self):
-        """Open descriptors, but for the two of each worker: spare ones come when one is slow."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd")) - 2 * len(self.workers())
+        """Open descriptors, but for the two of each worker: spare ones come when one is slow. Counted
+        again when a worker came or went meanwhile."""
+        while True:
+            workers = self.workers()
+            count = len(os.listdir(f"/proc/{self.process.pid}/fd")) - 2 * len(workers)
+            if workers == self.workers():
+                return count
 
     def fds_at_rest(self, seconds=10):
         """How many are open when connections that ended, and workers that begin, have come to rest."""
@@ -198,11 +203,9 @@ class Server:
         return counts[-1]
 
     def wait_for_fds(self, at_most, seconds=10):
-        """Connections that ended are really gone."""
-        deadline = time.monotonic() + seconds
-        while self.fd_count() > at_most and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert self.fd_count() <= at_most
+        """Connections that ended are really gone. One count decides: the next may fall between the end
+        of a worker and that of its descriptors."""
+        wait_until(lambda: self.fd_count() <= at_most, seconds)
 
     def workers(self):
         """The processes that run handlers: those of its children's children."""

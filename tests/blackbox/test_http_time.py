@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import Wire
+from conftest import Wire, wait_until
 
 HEAD = b"POST /panels/counter/trigger/measure HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
 
@@ -86,7 +86,7 @@ def test_clients_that_never_read(hurry):
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.append(wire.send(request * 20))
     assert server.trigger("counter", "increment").json()["returnValue"] == 1
-    assert server.fd_count() >= before + 3
+    wait_until(lambda: server.fd_count() >= before + 3)
     go_fast()
     server.wait_for_fds(before + 1)
     assert server.trigger("counter", "increment").json()["returnValue"] == 2
