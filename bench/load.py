@@ -26,10 +26,10 @@ SPREADS = [(PANELS, PANELS), (MANY_PANELS, PANELS), (MANY_PANELS, MANY_PANELS)]
 class Load:
     """What one run of bench_load has to say."""
 
-    def __init__(self, program, mode, server, *arguments):
+    def __init__(self, program, mode, server, *arguments, runner=()):
         before = cpu_seconds(server)
-        out = subprocess.run([program, mode, str(server.address.port), *map(str, arguments)], text=True,
-                             stdout=subprocess.PIPE, check=True).stdout
+        out = subprocess.run([*runner, program, mode, str(server.address.port), *map(str, arguments)],
+                             text=True, stdout=subprocess.PIPE, check=True).stdout
         done, failed, microseconds, *latencies = map(int, out.rstrip("\n").split("\t")[1:])
         if failed or not done:
             sys.exit(f"bench: {failed} of {done} triggers failed")

@@ -3,6 +3,7 @@
 connection's triggers beside it, against the latency without it, in turn. Twice: of a client that asks
 again as soon as it has its answer, and of one that asks at a steady rate, counted from when each request
 was due (so that one wait delays all that come due in it)."""
+import os
 import pathlib
 import statistics
 import subprocess
@@ -23,7 +24,10 @@ SETTLE_S = 0.5
 
 # For comparison: what the machine does to whoever shares it with a program that only ever takes what is left over.
 LEFTOVERS = "a loop elsewhere"
-LOOP = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); print(flush=True)\nwhile True: pass"
+LOOP = ("import os, hog; hog.stand_back(); os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n"
+        "print(flush=True)\nwhile True: pass")
+# The client that measures must not wait for a processor itself: elsewhere it would have its own.
+AT_ONCE = ["chrt", "--fifo", "1"] if os.geteuid() == 0 else []
 
 
 def start(server, kind):
@@ -31,13 +35,14 @@ def start(server, kind):
         command = [sys.executable, "-c", LOOP]
     else:
         command = [sys.executable, HERE / "hog.py", kind, server.address.hostname, str(server.address.port)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # In a session of its own, for systems that share the processors between sessions first.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE, start_new_session=True)
 
 
 def ask(bench_load, server):
     """Latencies in microseconds: (median, 99th percentile, 99th percentile at a steady rate)"""
-    again = Load(bench_load, "http", server, 1, 1, 0, SECONDS)
-    steady = Load(bench_load, "http", server, 1, 1, STEADY_RATE, SECONDS)
+    again = Load(bench_load, "http", server, 1, 1, 0, SECONDS, runner=AT_ONCE)
+    steady = Load(bench_load, "http", server, 1, 1, STEADY_RATE, SECONDS, runner=AT_ONCE)
     return again.p50, again.p99, steady.p99
 
 

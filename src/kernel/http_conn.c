@@ -321,11 +321,21 @@ static void process_received(struct nx_http_conn *conn) {
         nx_http_conn_close(conn);
 }
 
-// ---- Reading
+// ---- What came
+
+// As much of the request's body as has come three times over is made room for at once: growing step
+// by step would move it each time, and what a client only announces must not cost memory.
+static void expect_body(struct nx_http_conn *conn, size_t more) {
+    size_t all = 4 * (conn->in.len + more);
+    if (conn->need_bytes > conn->in.len)
+        nx_buf_expect(&conn->in, (all < conn->need_bytes ? all : conn->need_bytes) - conn->in.len);
+}
 
 static void keep_received(struct nx_http_conn *conn, struct nx_span data) {
     if (data.len == 0 || conn->state == NX_CONN_LINGERING || conn->state == NX_CONN_CLOSED)
         return;
+    if (conn->state == NX_CONN_READING)
+        expect_body(conn, data.len);
     nx_buf_append_span(&conn->in, data);
     if (!nx_http_conn_account(conn) || conn->in.failed) {
         if (conn->state == NX_CONN_READING)
@@ -340,27 +350,7 @@ static void keep_received(struct nx_http_conn *conn, struct nx_span data) {
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
-    (void)suggested;
-    struct nx_http_conn *conn = handle->data;
-    *buf = uv_buf_init(conn->http->scratch, sizeof conn->http->scratch);
-}
-
-static void on_read_end(struct nx_http_conn *conn, ssize_t status) {
-    conn->peer_done = true;
-    // A client may close its half and still read the reply. Anything but an orderly end is final.
-    bool waits_for_reply = conn->state == NX_CONN_BUSY || conn->state == NX_CONN_WRITING;
-    if (status != UV_EOF || !(waits_for_reply || conn->resuming))
-        nx_http_conn_close(conn);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
-    struct nx_http_conn *conn = stream->data;
-    if (n < 0)
-        on_read_end(conn, n);
-    if (n <= 0)
-        return;
-    struct nx_span data = nx_span_of(buf->base, (size_t)n);
+void nx_http_conn_received(struct nx_http_conn *conn, struct nx_span data) {
     size_t used = 0;
     if (conn->state == NX_CONN_UPGRADED) {
         nx_ws_received(conn->ws, data);
@@ -378,8 +368,21 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
         process_received(conn);
 }
 
-void nx_http_conn_read_on(struct nx_http_conn *conn) {
-    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read))
+void nx_http_conn_received_in_place(struct nx_http_conn *conn, size_t len) {
+    conn->in.len += len;
+    if (conn->in.len < conn->need_bytes)
+        expect_body(conn, 0);
+    if (nx_http_conn_account(conn))
+        process_received(conn);
+    else
+        refuse_unread(conn, 503, "OVERLOADED", "too many bytes are being received");
+}
+
+void nx_http_conn_ended(struct nx_http_conn *conn, bool orderly) {
+    conn->peer_done = true;
+    // A client may close its half and still read the reply. Anything but an orderly end is final.
+    bool waits_for_reply = conn->state == NX_CONN_BUSY || conn->state == NX_CONN_WRITING;
+    if (!orderly || !(waits_for_reply || conn->resuming))
         nx_http_conn_close(conn);
 }
 
@@ -451,8 +454,7 @@ void nx_http_conn_start(struct nx_http_conn *conn) {
     conn->route = NX_ROUTE_ANY;
     await(conn, NX_AWAIT_REQUEST);
     uv_tcp_nodelay(&conn->tcp, 1);
-    if (uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read))
-        nx_http_conn_close(conn);
+    nx_http_conn_read_on(conn);
 }
 
 void nx_http_conn_turn_away(struct nx_http_conn *conn) {

@@ -5,6 +5,7 @@
 //   http_server.c    listening, time limits, stopping
 //   http_accept.c    accepting, also when memory or descriptors are short
 //   http_conn.c      a connection: bytes in, requests out, what to do between
+//   http_read.c      reading, in turns
 //   http_reply.c     replies, errors, writing
 //   http_dispatch.c  whether a request is admitted, and who answers it
 //   http_auth.c      whose request it is, and whether that is enough
@@ -83,6 +84,7 @@ struct nx_http_conn {
     struct nx_buf in;             // received and not yet used
     bool admitted;                // the head at its start was looked at: its body is being received
     size_t need_bytes;            // then: of `in`, for the whole request; 0 for a chunked one
+    uint64_t read_turn;           // the turn of the loop in which it was read last
     struct nx_http_chunks chunks; // a chunked body
     size_t chunk_pos;             // how far of `in` it is decoded
     struct nx_buf body;           // its decoded bytes
@@ -130,6 +132,9 @@ struct nx_http {
     bool accepting_again; // a connection waits in libuv for memory
     uv_timer_t sweep;     // time limits and the Date header
     uv_idle_t resumer;    // active while `resume` holds somebody
+    uv_prepare_t turner;  // counts the turns of the loop
+    uint64_t turn;
+    size_t turn_bytes; // read in this one
     struct nx_http_conn_list conns;
     struct nx_http_conn_list resume; // kept-alive connections with a request already read
     uint32_t conn_count;
@@ -154,7 +159,8 @@ struct nx_http {
     void (*on_stopped)(void *user);
     void *on_stopped_user;
 
-    char scratch[NX_HTTP_READ_BYTES]; // where every read goes first
+    char scratch[NX_HTTP_READ_BYTES]; // where every read goes first, but for the rest of a large
+                                      // body
 };
 
 // One request, for its handler.
@@ -171,8 +177,11 @@ struct nx_http_request {
 void nx_http_conn_start(struct nx_http_conn *conn);
 // The same for one too many: says so and ends it.
 void nx_http_conn_turn_away(struct nx_http_conn *conn);
-// Reads again after uv_read_stop.
-void nx_http_conn_read_on(struct nx_http_conn *conn);
+// Takes what was read: `data`, or `len` bytes that the rest of a body has grown by in conn->in.
+void nx_http_conn_received(struct nx_http_conn *conn, struct nx_span data);
+void nx_http_conn_received_in_place(struct nx_http_conn *conn, size_t len);
+// The client sends no more. `orderly`: it may still read.
+void nx_http_conn_ended(struct nx_http_conn *conn, bool orderly);
 // Ends it at once. Harmless when closed.
 void nx_http_conn_close(struct nx_http_conn *conn);
 // Ends it when the client has, or soon: nothing more is written, and what comes is ignored.
@@ -185,6 +194,13 @@ void nx_http_conn_expire(struct nx_http_conn *conn);
 void nx_http_conn_replied(struct nx_http_conn *conn);
 // Goes on with requests that were already read.
 void nx_http_conn_resume(struct nx_http_conn *conn);
+
+// ---- http_read.c
+
+// Begins to count turns. http->turner is closed with the other handles.
+void nx_http_read_init(struct nx_http *http);
+// Reads, from now on or again after uv_read_stop; closes the connection where that fails.
+void nx_http_conn_read_on(struct nx_http_conn *conn);
 
 // ---- http_accept.c
 

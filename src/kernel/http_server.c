@@ -148,9 +148,10 @@ static void on_never_started(uv_handle_t *handle) {
 }
 
 static void close_handles(struct nx_http *http, uv_close_cb on_close) {
-    uv_handle_t *handles[] = {(uv_handle_t *)&http->listener, (uv_handle_t *)&http->ws_listener,
-                              (uv_handle_t *)&http->metrics_listener, (uv_handle_t *)&http->sweep,
-                              (uv_handle_t *)&http->resumer};
+    uv_handle_t *handles[] = {
+        (uv_handle_t *)&http->listener,         (uv_handle_t *)&http->ws_listener,
+        (uv_handle_t *)&http->metrics_listener, (uv_handle_t *)&http->sweep,
+        (uv_handle_t *)&http->resumer,          (uv_handle_t *)&http->turner};
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++)
         uv_close(handles[i], on_close);
 }
@@ -190,9 +191,10 @@ int nx_http_new(struct nx_http **out, uv_loop_t *loop, struct nx_runtime *runtim
     uv_tcp_init(loop, &http->metrics_listener);
     uv_timer_init(loop, &http->sweep);
     uv_idle_init(loop, &http->resumer);
+    nx_http_read_init(http);
     http->listener.data = http->ws_listener.data = http->metrics_listener.data = http;
-    http->sweep.data = http->resumer.data = http;
-    http->open_handles = 5;
+    http->sweep.data = http->resumer.data = http->turner.data = http;
+    http->open_handles = 6;
     int rc = limit_clients(http, err);
     if (rc == 0)
         rc = nx_loop_reserve(loop, http->config.max_clients + NX_OTHER_FDS, err);
