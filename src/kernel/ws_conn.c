@@ -166,7 +166,6 @@ struct nx_ws_session *nx_ws_open(struct nx_ws *ws, struct nx_http_conn *conn,
     s->conn = conn;
     s->topics = NX_TOPIC_DEFAULT;
     nx_buf_init(&s->message, ws->http->config.body_limit_bytes);
-    STAILQ_INIT(&s->queue);
     TAILQ_INIT(&s->calls);
     uv_buf_t head = uv_buf_init((char *)reply.data, (unsigned)reply.len);
     // The head is the first thing on a connection whose last reply is out: the socket takes it.
@@ -221,7 +220,7 @@ static void take_slice(struct nx_ws_session *s, struct nx_span data) {
 }
 
 static size_t answers_waiting(const struct nx_ws_session *s) {
-    return s->queued_count + wslay_event_get_queued_msg_count(s->frames);
+    return s->queue.count + wslay_event_get_queued_msg_count(s->frames);
 }
 
 // Takes frames until the client is to take something first. Returns how many bytes were taken; the

@@ -4,13 +4,13 @@
 // A frame is queued by reference and written from where it was made; of what the socket does not
 // take, one frame at a time is handed to the loop. So many clients that do not read hold the same
 // few frames.
-#include <stdlib.h>
-
+#include "base/clock.h"
 #include "kernel/ws_session.h"
 
-// Of one session in one turn of the loop: others come first then. And of all together: then whoever
-// else waits for the loop comes first. Either is a fraction of a millisecond.
-enum { BATCH_FRAMES = 64, BATCH_BYTES = 256 * 1024, TURN_SESSIONS = 16, TURN_BYTES = 256 * 1024 };
+// Of one session at once, about: others come first then. And in one turn of the loop no session
+// begins after so long: then whoever else waits for the loop comes first. So do they after a turn
+// in which so much was queued that it took a while itself.
+enum { BATCH_FRAMES = 64, BATCH_BYTES = 64 * 1024, TURN_NS = 30 * 1000, MUCH_BYTES = 64 * 1024 };
 
 // ---- What is held
 
@@ -41,64 +41,61 @@ void nx_ws_evict(struct nx_ws *ws) {
 
 // ---- The queue
 
+static size_t ring_bytes(const struct nx_ws_session *s) {
+    return s->queue.cap * sizeof *s->queue.ring;
+}
+
 // Takes the first item off; its text's reference goes to the caller.
 static struct nx_ws_text *pop(struct nx_ws_session *s) {
-    struct nx_ws_item *item = STAILQ_FIRST(&s->queue);
-    struct nx_ws_text *text = item->text;
-    STAILQ_REMOVE_HEAD(&s->queue, link);
-    s->queued_count--;
-    s->queued_bytes -= text ? text->len : 0;
-    s->ws->held_bytes -= sizeof *item;
-    if (item->kind == NX_WS_RESYNC)
+    size_t before = ring_bytes(s);
+    struct nx_ws_item item = nx_ws_items_take(&s->queue);
+    s->queued_bytes -= item.text ? item.text->len : 0;
+    s->ws->held_bytes -= before - ring_bytes(s);
+    if (item.kind == NX_WS_RESYNC)
         s->resync_pending = false;
-    free(item);
-    return text;
+    return item.text;
 }
 
 static bool push(struct nx_ws_session *s, struct nx_ws_text *text, enum nx_ws_kind kind,
                  bool first) {
-    struct nx_ws_item *item = calloc(1, sizeof *item);
-    if (!item)
+    size_t before = ring_bytes(s);
+    if (!nx_ws_items_add(&s->queue, (struct nx_ws_item){text, kind}, first))
         return false;
-    item->text = text;
-    item->kind = kind;
     if (text)
         text->refs++;
-    s->queued_count++;
     s->queued_bytes += text ? text->len : 0;
-    s->ws->held_bytes += sizeof *item;
+    s->ws->turn_bytes += text ? text->len : 0;
+    s->ws->held_bytes += ring_bytes(s) - before;
     s->resync_pending |= kind == NX_WS_RESYNC;
-    if (first)
-        STAILQ_INSERT_HEAD(&s->queue, item, link);
-    else
-        STAILQ_INSERT_TAIL(&s->queue, item, link);
     nx_ws_touch(s);
     return true;
 }
 
 void nx_ws_drop_queue(struct nx_ws_session *s) {
-    while (!STAILQ_EMPTY(&s->queue))
+    while (s->queue.count > 0)
         nx_ws_text_unref(pop(s));
+    s->ws->held_bytes -= ring_bytes(s);
+    nx_ws_items_free(&s->queue);
 }
 
 static void drop_patches(struct nx_ws_session *s) {
-    struct nx_ws_items rest = STAILQ_HEAD_INITIALIZER(rest);
-    struct nx_ws_item *item;
-    while ((item = STAILQ_FIRST(&s->queue))) {
-        if (item->kind == NX_WS_PATCH) {
-            nx_ws_text_unref(pop(s));
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->queue.count; i++) {
+        struct nx_ws_item item = *nx_ws_items_at(&s->queue, i);
+        if (item.kind != NX_WS_PATCH) {
+            *nx_ws_items_at(&s->queue, kept++) = item;
             continue;
         }
-        STAILQ_REMOVE_HEAD(&s->queue, link);
-        STAILQ_INSERT_TAIL(&rest, item, link);
+        s->queued_bytes -= item.text->len;
+        nx_ws_text_unref(item.text);
     }
-    STAILQ_CONCAT(&s->queue, &rest);
+    s->queue.count = kept;
 }
 
 // An empty queue takes any message: one that is larger than the cap must have a way out.
 static bool has_room(const struct nx_ws_session *s, size_t bytes) {
-    return s->queued_count == 0 || (s->queued_count < NX_MAX_WS_QUEUED_MESSAGES &&
-                                    s->queued_bytes + bytes <= NX_MAX_WS_QUEUED_BYTES);
+    return s->queue.count == 0 || (s->queue.count < NX_MAX_WS_QUEUED_MESSAGES &&
+                                   s->queued_bytes + bytes <= NX_MAX_WS_QUEUED_BYTES);
 }
 
 void nx_ws_give_up(struct nx_ws_session *s, const char *reason) {
@@ -194,7 +191,7 @@ static bool write_later(struct nx_ws_session *s, size_t offset) {
 // Pongs, pings and close frames that wslay has ready go ahead of what waits.
 static bool add_controls(struct nx_ws_session *s) {
     struct nx_buf *out = &s->ws->scratch;
-    if (s->close_code && !s->close_queued && STAILQ_EMPTY(&s->queue)) {
+    if (s->close_code && !s->close_queued && s->queue.count == 0) {
         if (!nx_ws_take_context(s))
             return false;
         s->close_queued = true;
@@ -224,11 +221,9 @@ static bool make_resync(struct nx_ws_session *s, struct nx_ws_item *item) {
 // Lists the frames to be written next. False: no memory.
 static bool collect(struct nx_ws_session *s, uv_buf_t bufs[BATCH_FRAMES], unsigned *count) {
     size_t bytes = 0;
-    struct nx_ws_item *item;
     *count = 0;
-    STAILQ_FOREACH(item, &s->queue, link) {
-        if (*count == BATCH_FRAMES || bytes >= BATCH_BYTES)
-            break;
+    while (*count < s->queue.count && *count < BATCH_FRAMES && bytes < BATCH_BYTES) {
+        struct nx_ws_item *item = nx_ws_items_at(&s->queue, *count);
         if (!item->text && !make_resync(s, item))
             return false;
         bufs[(*count)++] = uv_buf_init(item->text->data, (unsigned)item->text->len);
@@ -249,7 +244,6 @@ static int write_batch(struct nx_ws_session *s) {
     if (rc < 0 && rc != UV_EAGAIN)
         return -1;
     size_t sent = rc > 0 ? (size_t)rc : 0;
-    s->ws->turn_bytes += sent;
     for (; done < count && sent >= bufs[done].len; done++) {
         sent -= bufs[done].len;
         nx_ws_text_unref(pop(s));
@@ -267,7 +261,7 @@ void nx_ws_flush(struct nx_ws_session *s) {
         nx_http_conn_close(s->conn);
     else if (rc == 0)
         nx_ws_unblock(s); // which stops reading
-    else if (!STAILQ_EMPTY(&s->queue) || (s->close_code && !s->close_queued))
+    else if (s->queue.count > 0 || (s->close_code && !s->close_queued))
         nx_ws_touch(s); // the rest in the next turn: others come first
     else if (s->close_code)
         nx_ws_all_out(s);
@@ -276,13 +270,19 @@ void nx_ws_flush(struct nx_ws_session *s) {
 }
 
 void nx_ws_flush_all(struct nx_ws *ws) {
-    // Those that are touched meanwhile have their turn in the next round, after those left over.
-    uint32_t left = ws->dirty_count < TURN_SESSIONS ? ws->dirty_count : TURN_SESSIONS;
+    ws->put_off = !ws->put_off && ws->turn_bytes > MUCH_BYTES;
     ws->turn_bytes = 0;
-    for (; left > 0 && ws->dirty_count > 0 && ws->turn_bytes < TURN_BYTES; left--) {
+    if (ws->put_off)
+        return;
+    // Those that are touched meanwhile have their turn in the next round, after those left over.
+    uint32_t left = ws->dirty_count;
+    const uint64_t until_ns = left > 0 ? nx_clock_monotonic_ns() + TURN_NS : 0;
+    for (; left > 0 && ws->dirty_count > 0; left--) {
         struct nx_ws_session *s = TAILQ_FIRST(&ws->dirty);
         nx_ws_untouch(s);
         nx_ws_flush(s);
+        if (nx_clock_monotonic_ns() >= until_ns)
+            break;
     }
     nx_ws_evict(ws);
 }

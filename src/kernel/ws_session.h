@@ -45,11 +45,16 @@ struct nx_ws_text {
 enum nx_ws_kind { NX_WS_PLAIN, NX_WS_PATCH, NX_WS_RESYNC };
 
 struct nx_ws_item {
-    STAILQ_ENTRY(nx_ws_item) link;
     struct nx_ws_text *text; // NULL for RESYNC: made when it is its turn, so that it is the latest
     enum nx_ws_kind kind;
 };
-STAILQ_HEAD(nx_ws_items, nx_ws_item);
+
+// What waits for one session, in order: a ring. Zero-initialise.
+struct nx_ws_items {
+    struct nx_ws_item *ring; // owned; NULL: cap is 0
+    uint32_t cap;            // a power of two
+    uint32_t first, count;
+};
 
 // A trigger of the session that has not ended.
 struct nx_ws_call {
@@ -80,8 +85,7 @@ struct nx_ws_session {
 
     // Going out.
     struct nx_ws_items queue;
-    size_t queued_bytes;
-    uint32_t queued_count;
+    size_t queued_bytes; // of its texts
     bool dirty;
     bool writing;        // the socket did not take all: one frame is on its way
     bool resync_pending; // a RESYNC is in the queue: PATCHes before it are covered
@@ -114,7 +118,8 @@ struct nx_ws {
     uv_idle_t hurry;      // active while `dirty` holds somebody: the loop does not wait then
     struct nx_ws_sessions all, dirty;
     uint32_t dirty_count;
-    size_t turn_bytes;             // written in this turn of the loop
+    size_t turn_bytes;             // queued since the turn of the loop began
+    bool put_off;                  // the last turn wrote nothing
     struct nx_ws_sessions holding; // the one that has kept us waiting for longest is first
     size_t held_bytes;             // messages, queues, half-received messages of all sessions
     uint32_t count;
@@ -128,10 +133,23 @@ struct nx_ws {
     struct nx_ws_text *framed; // while framing: where the bytes go
     struct nx_buf spare;       // for messages that come whole, one after the other
     struct nx_buf scratch;     // the message, or the control frames, being made
+    int64_t stamped_ms;        // `stamp` says this time of the wall clock; 0: none yet
+    char stamp[25];
     int open_handles;
     void (*on_closed)(void *user);
     void *on_closed_user;
 };
+
+// ---- ws_items.c
+
+// The item that has `index` others before it; there must be so many.
+struct nx_ws_item *nx_ws_items_at(const struct nx_ws_items *items, uint32_t index);
+// Adds the item, as the first or the last. False: no memory.
+bool nx_ws_items_add(struct nx_ws_items *items, struct nx_ws_item item, bool first);
+// Takes the first one off; there must be one. An empty queue keeps little memory.
+struct nx_ws_item nx_ws_items_take(struct nx_ws_items *items);
+// Frees the memory; texts are the caller's.
+void nx_ws_items_free(struct nx_ws_items *items);
 
 // ---- ws_conn.c
 

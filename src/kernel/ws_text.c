@@ -84,10 +84,13 @@ static void put_string(struct nx_buf *out, const char *key, struct nx_span value
     nx_json_append_string(out, value);
 }
 
-static void put_timestamp(struct nx_buf *out) {
-    char text[25];
-    nx_clock_rfc3339(nx_clock_wall_ms(), text);
-    put_string(out, "timestamp", nx_span_str(text));
+// Many messages are made within a millisecond.
+static void put_timestamp(struct nx_ws *ws) {
+    int64_t now_ms = nx_clock_wall_ms();
+    if (now_ms != ws->stamped_ms)
+        nx_clock_rfc3339(now_ms, ws->stamp);
+    ws->stamped_ms = now_ms;
+    put_string(&ws->scratch, "timestamp", nx_span_str(ws->stamp));
 }
 
 static void put_request_id(struct nx_buf *out, struct nx_span id) {
@@ -186,7 +189,7 @@ struct nx_ws_text *nx_ws_text_patch(struct nx_ws *ws, const struct nx_ws_session
         put_wanted(out, session, mutations, count);
     else
         nx_result_render_mutations(out, mutations, count);
-    put_timestamp(out);
+    put_timestamp(ws);
     return end(ws);
 }
 
@@ -201,7 +204,7 @@ struct nx_ws_text *nx_ws_text_event(struct nx_ws *ws, const struct nx_event *eve
     struct nx_buf *out = begin(ws, "EVENT");
     put_string(out, "name", event->name);
     put_json(out, "payload", event->payload_json);
-    put_timestamp(out);
+    put_timestamp(ws);
     return end(ws);
 }
 
@@ -219,7 +222,7 @@ struct nx_ws_text *nx_ws_text_log(struct nx_ws *ws, const char *handler,
     put_string(out, "handler", nx_span_str(handler));
     put_string(out, "level", entry->level);
     put_string(out, "message", entry->message);
-    put_timestamp(out);
+    put_timestamp(ws);
     return end(ws);
 }
 

@@ -12,9 +12,9 @@
 #include "sandbox/pool.h"
 
 enum {
-    READ_BYTES = 256 * 1024,
-    // Of each worker in a turn of the loop: then the other sockets get theirs.
-    READS_PER_TURN = 4,
+    READ_BYTES = 64 * 1024,
+    // Of each worker in a turn of the loop, about: then the other sockets get theirs.
+    READ_PER_TURN_NS = 50 * 1000,
     SENT_PER_TURN_BYTES = 256 * 1024,
     KEPT_BUFFER_BYTES = 1024 * 1024,
     SMALL_FRAMES_BYTES = 1024,     // room for a few without payload
@@ -249,7 +249,8 @@ static int handle_all(struct nx_peer *peer) {
 
 void nx_peer_read(struct nx_peer *peer) {
     const uv_poll_t *poll = peer->poll;
-    for (int turn = 0; turn < READS_PER_TURN && peer->poll == poll; turn++) {
+    const uint64_t until = nx_clock_monotonic_ns() + READ_PER_TURN_NS;
+    do {
         char *to = nx_buf_reserve(&peer->in, READ_BYTES);
         const ssize_t got = to != NULL ? recv(peer->channel, to, READ_BYTES, MSG_DONTWAIT) : 0;
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -267,7 +268,7 @@ void nx_peer_read(struct nx_peer *peer) {
         if (got < READ_BYTES) {
             break;
         }
-    }
+    } while (peer->poll == poll && nx_clock_monotonic_ns() < until);
     if (peer->poll == poll && peer->in.len == 0 && peer->in.cap > KEPT_BUFFER_BYTES) {
         nx_buf_free(&peer->in);
     }
