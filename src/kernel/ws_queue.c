@@ -7,10 +7,10 @@
 #include "base/clock.h"
 #include "kernel/ws_session.h"
 
-// Of one session at once, about: others come first then. And in one turn of the loop no session
-// begins after so long: then whoever else waits for the loop comes first. So do they after a turn
-// in which so much was queued that it took a while itself.
-enum { BATCH_FRAMES = 64, BATCH_BYTES = 64 * 1024, TURN_NS = 30 * 1000, MUCH_BYTES = 64 * 1024 };
+// Of one session at once, about: others come first then. In one turn of the loop no session begins
+// after so much, or so long: then whoever else waits for the loop comes first. So do they after a
+// turn in which that much was queued, for it took a while itself.
+enum { BATCH_FRAMES = 64, TURN_BYTES = 64 * 1024, TURN_NS = 100 * 1000 };
 
 // ---- What is held
 
@@ -64,7 +64,7 @@ static bool push(struct nx_ws_session *s, struct nx_ws_text *text, enum nx_ws_ki
     if (text)
         text->refs++;
     s->queued_bytes += text ? text->len : 0;
-    s->ws->turn_bytes += text ? text->len : 0;
+    s->ws->queued_bytes += text ? text->len : 0;
     s->ws->held_bytes += ring_bytes(s) - before;
     s->resync_pending |= kind == NX_WS_RESYNC;
     nx_ws_touch(s);
@@ -222,7 +222,7 @@ static bool make_resync(struct nx_ws_session *s, struct nx_ws_item *item) {
 static bool collect(struct nx_ws_session *s, uv_buf_t bufs[BATCH_FRAMES], unsigned *count) {
     size_t bytes = 0;
     *count = 0;
-    while (*count < s->queue.count && *count < BATCH_FRAMES && bytes < BATCH_BYTES) {
+    while (*count < s->queue.count && *count < BATCH_FRAMES && bytes < TURN_BYTES) {
         struct nx_ws_item *item = nx_ws_items_at(&s->queue, *count);
         if (!item->text && !make_resync(s, item))
             return false;
@@ -244,6 +244,7 @@ static int write_batch(struct nx_ws_session *s) {
     if (rc < 0 && rc != UV_EAGAIN)
         return -1;
     size_t sent = rc > 0 ? (size_t)rc : 0;
+    s->ws->written_bytes += sent;
     for (; done < count && sent >= bufs[done].len; done++) {
         sent -= bufs[done].len;
         nx_ws_text_unref(pop(s));
@@ -270,8 +271,8 @@ void nx_ws_flush(struct nx_ws_session *s) {
 }
 
 void nx_ws_flush_all(struct nx_ws *ws) {
-    ws->put_off = !ws->put_off && ws->turn_bytes > MUCH_BYTES;
-    ws->turn_bytes = 0;
+    ws->put_off = !ws->put_off && ws->queued_bytes > TURN_BYTES;
+    ws->queued_bytes = ws->written_bytes = 0;
     if (ws->put_off)
         return;
     // Those that are touched meanwhile have their turn in the next round, after those left over.
@@ -281,7 +282,7 @@ void nx_ws_flush_all(struct nx_ws *ws) {
         struct nx_ws_session *s = TAILQ_FIRST(&ws->dirty);
         nx_ws_untouch(s);
         nx_ws_flush(s);
-        if (nx_clock_monotonic_ns() >= until_ns)
+        if (ws->written_bytes >= TURN_BYTES || nx_clock_monotonic_ns() >= until_ns)
             break;
     }
     nx_ws_evict(ws);

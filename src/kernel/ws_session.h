@@ -118,7 +118,8 @@ struct nx_ws {
     uv_idle_t hurry;      // active while `dirty` holds somebody: the loop does not wait then
     struct nx_ws_sessions all, dirty;
     uint32_t dirty_count;
-    size_t turn_bytes;             // queued since the turn of the loop began
+    // By all sessions since the last turn of the loop.
+    size_t queued_bytes, written_bytes;
     bool put_off;                  // the last turn wrote nothing
     struct nx_ws_sessions holding; // the one that has kept us waiting for longest is first
     size_t held_bytes;             // messages, queues, half-received messages of all sessions
