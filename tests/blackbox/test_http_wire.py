@@ -82,6 +82,35 @@ def test_pipelining_more_than_is_read_ahead(wire):
         assert one.read().json()["returnValue"] == i
 
 
+def long_text(size, seed):
+    """Text in which every place differs from what stands a piece or a buffer further on."""
+    return "".join(f"{seed + at:x}." for at in range(0, size * 7, 7))[:size]
+
+
+@pytest.mark.parametrize("piece", [7000, 16384, 65536, 1 << 20])
+def test_large_bodies_come_in_pieces(wire, piece):
+    """Whatever of a body is read at once, and wherever it is put, the handler gets it as it was."""
+    one = wire(seconds=20)
+    for size in (16000, 16384, 65400, 65536, 200000, 900000):
+        text = long_text(size, piece)
+        data = post(json.dumps({"text": text}).encode(), b"/panels/counter/trigger/echo") + GET
+        for at in range(0, len(data), piece):
+            one.send(data[at:at + piece])
+        assert one.read().json()["returnValue"]["args"] == {"text": text}
+        assert one.read().json()["state"] == {"count": 0}  # what came right behind it
+
+
+def test_many_large_bodies_at_once(wire):
+    texts = [long_text(300000, number << 24) for number in range(16)]
+    bodies = [post(json.dumps({"text": text}).encode(), b"/panels/counter/trigger/echo") for text in texts]
+    every = [wire(seconds=20) for _ in bodies]
+    for at in range(0, max(map(len, bodies)), 30000):
+        for one, body in zip(every, bodies):
+            one.send(body[at:at + 30000])
+    for one, text in zip(every, texts):
+        assert one.read().json()["returnValue"]["args"] == {"text": text}
+
+
 def test_half_closed_client_gets_its_replies(wire):
     one = wire(post() + post())
     one.socket.shutdown(socket.SHUT_WR)
