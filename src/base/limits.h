@@ -323,7 +323,7 @@
 // One read of a socket, and what is read ahead while a request is at work: past it reading pauses.
 #define NX_HTTP_READ_BYTES             (64 * 1024)
 #define NX_MAX_HTTP_AHEAD_BYTES        (64 * 1024)
-// And of large bodies in one turn of the loop, about: the others wait for as long, some 30 us.
+// And of large bodies in one turn of the loop, about: the others wait for as long, some 20 us.
 #define NX_HTTP_TURN_BYTES             (64 * 1024)
 // Room in front of a reply's body for its head: fixed headers, a request id, a panel id and an
 // origin fit.
