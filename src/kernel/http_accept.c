@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accepting connections, also when memory or descriptors are short. libuv watches a listener as
-// long as the connections it has accepted are taken from it, and calls back as often as the
-// listener is readable: whoever does not take one is called no more, and whoever cannot get one is
-// called for ever. So every call has to take one, somehow.
+// Accepting connections, a few in a turn of the loop, also when memory or descriptors are short.
+// libuv accepts one after the other as long as they are taken from it. The one that is not taken
+// waits there, and those behind it in the listener, until nx_http_accept_left. Where libuv gets
+// none for want of a descriptor, it calls back for ever: then they are turned away at once.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +10,9 @@
 
 #include "base/fd.h"
 #include "kernel/http_conn.h"
+
+// Established connections come first: a storm of new ones would hold them up for milliseconds.
+enum { ACCEPTS_PER_TURN = 2 };
 
 static void on_refused(uv_handle_t *handle) {
     free(handle->data);
@@ -79,30 +82,36 @@ static void take(struct nx_http *http, uv_stream_t *listener, struct nx_http_con
         nx_http_conn_close(conn);
 }
 
+static uv_stream_t *listener_of(struct nx_http *http, unsigned index) {
+    uv_tcp_t *listeners[NX_HTTP_LISTENERS] = {&http->listener, &http->ws_listener,
+                                              &http->metrics_listener};
+    return (uv_stream_t *)listeners[index];
+}
+
+// Takes the connection that waits in the listener, unless it has to wait on.
+static void take_next(struct nx_http *http, unsigned index) {
+    struct nx_http_conn *conn =
+        http->turn_accepts < ACCEPTS_PER_TURN ? calloc(1, sizeof *conn) : NULL;
+    http->accept_left[index] = !conn;
+    if (!conn)
+        return;
+    http->turn_accepts++;
+    take(http, listener_of(http, index), conn);
+}
+
 void nx_http_on_connection(uv_stream_t *listener, int status) {
     struct nx_http *http = listener->data;
     if (status) {
         turn_away_all(http, listener);
         return;
     }
-    struct nx_http_conn *conn = calloc(1, sizeof *conn);
-    if (conn)
-        take(http, listener, conn);
-    else
-        http->accepting_again = true; // it waits in the listener, and so do those behind it
+    for (unsigned i = 0; i < NX_HTTP_LISTENERS; i++)
+        if (listener_of(http, i) == listener)
+            take_next(http, i);
 }
 
-void nx_http_accept_again(struct nx_http *http) {
-    uv_tcp_t *listeners[] = {&http->listener, &http->ws_listener, &http->metrics_listener};
-    if (!http->accepting_again)
-        return;
-    http->accepting_again = false;
-    for (size_t i = 0; i < sizeof listeners / sizeof listeners[0]; i++) {
-        struct nx_http_conn *conn = calloc(1, sizeof *conn);
-        if (!conn) {
-            http->accepting_again = true;
-            return;
-        }
-        take(http, (uv_stream_t *)listeners[i], conn); // with nothing to take it is closed again
-    }
+void nx_http_accept_left(struct nx_http *http) {
+    for (unsigned i = 0; i < NX_HTTP_LISTENERS; i++)
+        if (http->accept_left[i])
+            take_next(http, i);
 }

@@ -50,7 +50,10 @@ enum nx_http_conn_state {
 // What a READING connection waits for; each has its time limit.
 enum nx_http_awaiting { NX_AWAIT_REQUEST, NX_AWAIT_HEAD, NX_AWAIT_BODY };
 
-enum { NX_HTTP_URL_BYTES = 80 };
+enum {
+    NX_HTTP_URL_BYTES = 80,
+    NX_HTTP_LISTENERS = 3, // the main one, and those of WS_PORT and METRICS_PORT
+};
 
 struct nx_http_conn;
 
@@ -128,13 +131,15 @@ struct nx_http {
     size_t ws_url_len;
     char metrics_url[NX_HTTP_URL_BYTES];              // of METRICS_PORT; empty without one
     uv_tcp_t listener, ws_listener, metrics_listener; // the others only with their port
-    int spare_fd;         // given up to accept, and close, one more connection; -1: none
-    bool accepting_again; // a connection waits in libuv for memory
-    uv_timer_t sweep;     // time limits and the Date header
-    uv_idle_t resumer;    // active while `resume` holds somebody
-    uv_prepare_t turner;  // counts the turns of the loop
+    int spare_fd; // given up to accept, and close, one more connection; -1: none
+    // Of each listener: whether a connection waits in libuv, for the next turn or for memory.
+    bool accept_left[NX_HTTP_LISTENERS];
+    uv_timer_t sweep;    // time limits and the Date header
+    uv_idle_t resumer;   // active while `resume` holds somebody
+    uv_prepare_t turner; // counts the turns of the loop
     uint64_t turn;
-    size_t turn_bytes; // read in this one
+    size_t turn_bytes;     // read in this one
+    uint32_t turn_accepts; // and connections taken
     struct nx_http_conn_list conns;
     struct nx_http_conn_list resume; // kept-alive connections with a request already read
     uint32_t conn_count;
@@ -206,8 +211,8 @@ void nx_http_conn_read_on(struct nx_http_conn *conn);
 
 // For uv_listen.
 void nx_http_on_connection(uv_stream_t *listener, int status);
-// Takes what there was no memory for. From time to time.
-void nx_http_accept_again(struct nx_http *http);
+// Takes what had to wait. In every turn of the loop; which turns at least for every sweep.
+void nx_http_accept_left(struct nx_http *http);
 
 // ---- http_server.c
 

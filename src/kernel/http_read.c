@@ -11,6 +11,8 @@ static void on_turn(uv_prepare_t *turner) {
     struct nx_http *http = turner->data;
     http->turn++;
     http->turn_bytes = 0;
+    http->turn_accepts = 0;
+    nx_http_accept_left(http);
 }
 
 void nx_http_read_init(struct nx_http *http) {

@@ -31,7 +31,6 @@ static void on_sweep(uv_timer_t *timer) {
     uint64_t now = uv_now(http->loop);
     refresh_date(http);
     nx_replays_expire(http->replays);
-    nx_http_accept_again(http);
     struct nx_http_conn *conn;
     // Closing takes a connection off the list later, from the loop: the walk is safe.
     TAILQ_FOREACH(conn, &http->conns, link) {

@@ -111,6 +111,17 @@ def test_many_large_bodies_at_once(wire):
         assert one.read().json()["returnValue"]["args"] == {"text": text}
 
 
+def test_many_who_connect_at_once(server, wire):
+    """More than are accepted in one turn of the loop; one who was there goes on meanwhile."""
+    there = wire(GET)
+    assert there.read().status == 200
+    every = [wire() for _ in range(300)]
+    for one in every:
+        one.send(post())
+    assert there.send(GET).read().status == 200
+    assert sorted(one.read().json()["returnValue"] for one in every) == list(range(1, 301))
+
+
 def test_half_closed_client_gets_its_replies(wire):
     one = wire(post() + post())
     one.socket.shutdown(socket.SHUT_WR)
