@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 
@@ -29,18 +30,23 @@ class Server:
 
     def __init__(self, program):
         self.began = time.monotonic()
+        # To a file: for the reader of a pipe the server would wait. Appending, as both hold the same offset.
+        self.log = tempfile.TemporaryFile("a+", encoding="utf-8")
         # Nothing of the caller's settings, so that every run measures the defaults.
         self.process = subprocess.Popen(
-            [program, "serve"], stdout=subprocess.PIPE, text=True, start_new_session=True,
+            [program, "serve"], stdout=self.log, start_new_session=True,
             env={"HTTP_PORT": "0", "WS_PORT": "off", "PATH": os.environ["PATH"]})
         self.address = self._address()
 
     def _address(self):
         """Where it listens, from its log."""
-        for line in self.process.stdout:
-            entry = json.loads(line)
-            if entry.get("msg") == "listening":
-                return urllib.parse.urlsplit(entry["url"])
+        while self.process.poll() is None:
+            self.log.seek(0)
+            for line in self.log:
+                entry = json.loads(line) if line.endswith("\n") else {}
+                if entry.get("msg") == "listening":
+                    return urllib.parse.urlsplit(entry["url"])
+            time.sleep(0.0005)
         sys.exit("bench: the server ended before it listened")
 
     def __enter__(self):
@@ -48,7 +54,7 @@ class Server:
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
-        self.process.stdout.close()
+        self.log.close()
         if self.process.wait(timeout=20) != 0:
             sys.exit(f"bench: the server ended with status {self.process.returncode}")
 

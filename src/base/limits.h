@@ -15,9 +15,13 @@
 // ---- Logs
 // Longest line common log shippers accept without splitting.
 #define NX_MAX_LOG_LINE_BYTES          16384
-// How long the server waits for the reader of its log, a twentieth of the time at most.
-#define NX_LOG_WAIT_MS                 1000
-#define NX_LOG_WAIT_WINDOW_MS          20000
+// How long the server waits for the reader of its log, a twentieth of the time at most: everybody
+// waits with it.
+#define NX_LOG_WAIT_MS                 50
+#define NX_LOG_WAIT_WINDOW_MS          1000
+// What a pipe for the log is asked to hold meanwhile: Linux's default for the most that anybody may
+// ask for, some 4,000 lines.
+#define NX_LOG_PIPE_BYTES              (1024 * 1024)
 
 // ---- Panels (NXML.md)
 #define NX_MAX_PANEL_SOURCE_BYTES      (1024 * 1024)

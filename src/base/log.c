@@ -3,6 +3,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -47,6 +48,12 @@ void nx_log_configure(int fd, enum nx_log_level min_level, bool pretty) {
     config.pretty = pretty;
     struct stat about;
     config.is_pipe = fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode);
+}
+
+void nx_log_enlarge_pipe(void) {
+    enum { DEFAULT_PIPE_BYTES = 64 * 1024 }; // pipe(7)
+    if (config.is_pipe && fcntl(config.fd, F_GETPIPE_SZ) == DEFAULT_PIPE_BYTES)
+        (void)fcntl(config.fd, F_SETPIPE_SZ, NX_LOG_PIPE_BYTES);
 }
 
 int nx_log_parse_level(const char *name, enum nx_log_level *level) {

@@ -31,6 +31,10 @@ static inline struct nx_log_field nx_log_str(const char *key, const char *text) 
 // Defaults: stdout, info, JSON. `fd` is borrowed.
 void nx_log_configure(int fd, enum nx_log_level min_level, bool pretty);
 
+// Where lines go to a pipe of the system's default size: asks for NX_LOG_PIPE_BYTES, so that a
+// reader may pause. Whoever chose a size keeps it, and where it is refused nothing changes.
+void nx_log_enlarge_pipe(void);
+
 // "debug", "info", "warn", "error" → level; 0 or NX_E_INVALID.
 int nx_log_parse_level(const char *name, enum nx_log_level *level);
 

@@ -126,6 +126,7 @@ static int load_config(struct nx_config *config, struct nx_access *access) {
         print_lines(problems.data, "bad setting");
     } else {
         nx_log_configure(STDOUT_FILENO, config->log_level, config->log_pretty);
+        nx_log_enlarge_pipe();
         nx_reload_log_lines(notes.data);
     }
     nx_buf_free(&problems);

@@ -247,7 +247,7 @@ static void a_reader_that_stops_costs_lines(void **state) {
     uint64_t began_ns = nx_clock_monotonic_ns();
     for (int i = 0; i < 1000; i++)
         nx_log(NX_LOG_INFO, "c", "unread", NULL);
-    assert_true(nx_clock_monotonic_ns() - began_ns < 10 * NX_LOG_WAIT_MS * 1000000ull);
+    assert_true(nx_clock_monotonic_ns() - began_ns < 10 * NX_LOG_WAIT_WINDOW_MS * 1000000ull);
     while (read(ends[0], fill, sizeof fill) > 0) {
     }
     nx_log(NX_LOG_INFO, "c", "read again", NULL);
@@ -265,6 +265,21 @@ static void a_reader_that_stops_costs_lines(void **state) {
     nx_fd_close(&ends[1]);
 }
 
+static void pipes_of_the_default_size_are_enlarged(void **state) {
+    (void)state;
+    for (int chosen = 0; chosen < 2; chosen++) {
+        int ends[2];
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        if (chosen)
+            assert_int_equal(fcntl(ends[1], F_SETPIPE_SZ, 16384), 16384);
+        nx_log_configure(ends[1], NX_LOG_INFO, false);
+        nx_log_enlarge_pipe();
+        assert_int_equal(fcntl(ends[1], F_GETPIPE_SZ), chosen ? 16384 : NX_LOG_PIPE_BYTES);
+        nx_fd_close(&ends[0]);
+        nx_fd_close(&ends[1]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_line_has_the_fixed_members),
@@ -278,6 +293,7 @@ int main(void) {
         cmocka_unit_test(too_many_fields_are_dropped),
         cmocka_unit_test(failing_output_is_harmless),
         cmocka_unit_test(a_reader_that_stops_costs_lines),
+        cmocka_unit_test(pipes_of_the_default_size_are_enlarged),
     };
     return cmocka_run_group_tests(tests, open_pair, close_pair);
 }
