@@ -12,6 +12,13 @@
 // Keys up to 1 KiB keep their prefix; longer tokens are mistakes or attacks.
 #define NX_MAX_CAP_TOKEN_BYTES         1200
 
+// ---- The server's own memory
+// What is kept at the end of its heap when nothing uses it.
+#define NX_KEPT_HEAP_BYTES             (16 * 1024 * 1024)
+// From here on an allocation is a mapping of its own, gone when it is freed: the largest states and
+// replies, which are rare.
+#define NX_MAPPED_ALLOCATION_BYTES     (4 * 1024 * 1024)
+
 // ---- Logs
 // Longest line common log shippers accept without splitting.
 #define NX_MAX_LOG_LINE_BYTES          16384
@@ -327,8 +334,9 @@
 // One read of a socket, and what is read ahead while a request is at work: past it reading pauses.
 #define NX_HTTP_READ_BYTES             (64 * 1024)
 #define NX_MAX_HTTP_AHEAD_BYTES        (64 * 1024)
-// And of large bodies in one turn of the loop, about: the others wait for as long, some 20 us.
-#define NX_HTTP_TURN_BYTES             (64 * 1024)
+// When so much of large bodies has been read in one turn of the loop, others wait for the next one:
+// reading and keeping 64 KB takes some 40 us.
+#define NX_HTTP_TURN_BYTES             (32 * 1024)
 // Room in front of a reply's body for its head: fixed headers, a request id, a panel id and an
 // origin fit.
 #define NX_HTTP_HEAD_ROOM_BYTES        1536
