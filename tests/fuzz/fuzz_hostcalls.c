@@ -75,7 +75,9 @@ static int32_t checked_read(bool keys, struct region key, struct region room) {
     struct nx_segment_work *work = &nx_work;
     uint8_t before[2 * EDGE_BYTES];
     const uint8_t *low = nx_engine_memory(room.at - EDGE_BYTES, EDGE_BYTES);
-    const uint8_t *high = nx_engine_memory(room.at + room.len, EDGE_BYTES);
+    // Room past the end of the address space has no upper edge: after it comes its own beginning.
+    const bool wraps = room.len > UINT32_MAX - room.at;
+    const uint8_t *high = wraps ? NULL : nx_engine_memory(room.at + room.len, EDGE_BYTES);
     if (low)
         memcpy(before, low, EDGE_BYTES);
     if (high)
