@@ -270,12 +270,8 @@ void nx_ws_flush(struct nx_ws_session *s) {
         nx_ws_unblock(s);
 }
 
-void nx_ws_flush_all(struct nx_ws *ws) {
-    ws->put_off = !ws->put_off && ws->queued_bytes > TURN_BYTES;
-    ws->queued_bytes = ws->written_bytes = 0;
-    if (ws->put_off)
-        return;
-    // Those that are touched meanwhile have their turn in the next round, after those left over.
+// Those that are touched meanwhile have their turn in the next round, after those left over.
+static void write_turn(struct nx_ws *ws) {
     uint32_t left = ws->dirty_count;
     const uint64_t until_ns = left > 0 ? nx_clock_monotonic_ns() + TURN_NS : 0;
     for (; left > 0 && ws->dirty_count > 0; left--) {
@@ -285,5 +281,12 @@ void nx_ws_flush_all(struct nx_ws *ws) {
         if (ws->written_bytes >= TURN_BYTES || nx_clock_monotonic_ns() >= until_ns)
             break;
     }
-    nx_ws_evict(ws);
+}
+
+void nx_ws_flush_all(struct nx_ws *ws) {
+    ws->put_off = !ws->put_off && ws->queued_bytes > TURN_BYTES;
+    ws->queued_bytes = ws->written_bytes = 0;
+    if (!ws->put_off)
+        write_turn(ws);
+    nx_ws_evict(ws); // in every turn: what may be held does not wait
 }
