@@ -178,7 +178,7 @@ def test_busy_panels_leave_room_for_a_first_request(start_client, web, other):
     panels = ["web", "b", "c", "d"]
     for panel in panels[1:] + ["neighbour"]:
         client.add_panel(panel)
-    busy = [threading.Thread(target=client.all, args=([web.url("/slow", ms=1500)] * 2, panel))
+    busy = [threading.Thread(target=client.all, args=([web.url("/slow", ms=3000)] * 2, panel))
             for panel in panels]
     for thread in busy:
         thread.start()

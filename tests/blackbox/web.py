@@ -39,7 +39,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.body = self.rfile.read(size).decode()
         url = urllib.parse.urlsplit(self.path)
         self.query = dict(urllib.parse.parse_qsl(url.query))
-        web = self.server.web
+        web, self.gone = self.server.web, False
         with web.lock:
             web.requests.append(self)
             web.now += 1
@@ -47,8 +47,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             getattr(self, "at_" + url.path.strip("/"), self.at_missing)()
         finally:
-            with web.lock:
-                web.now -= 1
+            self.leave()
+
+    def leave(self):
+        """It is at work no more. Before its last byte: who gets that may come again at once."""
+        with self.server.web.lock:
+            self.server.web.now -= not self.gone
+            self.gone = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = any_method
 
@@ -91,6 +96,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def at_slow(self):
         time.sleep(int(self.query["ms"]) / 1000)
+        self.leave()
         self.reply("late")
 
     def at_big(self):
