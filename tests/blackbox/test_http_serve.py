@@ -12,7 +12,7 @@ import time
 import pytest
 import requests
 
-from conftest import COUNTER, NEXUS, Wire
+from conftest import COUNTER, NEXUS, Wire, wait_until
 
 POST_NAP = (b"POST /panels/counter/trigger/nap HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
             b"Content-Length: 11\r\n\r\n{\"ms\":%4d}")
@@ -37,15 +37,18 @@ def test_every_bad_setting_is_listed():
 
 def test_instances_are_made_ahead(start):
     """Each worker reserves the addresses of its share before anything runs there."""
-    def reserved_kb(count):
-        server = start(env={"WORKERS": "2", "MIN_INSTANCES": count})
-        while len(server.workers()) < 2:
-            time.sleep(0.01)
-        sizes = [int(re.search(r"^VmSize:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
-                 for pid in server.workers()]
-        return min(sizes)
     instance_kb = 8 * 1024 * 1024
-    assert reserved_kb("9") - reserved_kb("0") >= 5 * instance_kb  # nine shared by two
+
+    def reserved_kb(server):
+        """What the one of two workers has that has less; none while they begin."""
+        sizes = [re.search(r"^VmSize:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
+                 for pid in server.workers()]
+        return min(int(size[1]) for size in sizes) if len(sizes) == 2 and all(sizes) else 0
+
+    without = start(env={"WORKERS": "2", "MIN_INSTANCES": "0"})
+    wait_until(lambda: reserved_kb(without))
+    ahead = start(env={"WORKERS": "2", "MIN_INSTANCES": "9"})  # nine shared by two
+    wait_until(lambda: reserved_kb(ahead) - reserved_kb(without) >= 5 * instance_kb)
 
 
 def test_bad_arguments():
