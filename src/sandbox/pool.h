@@ -128,6 +128,7 @@ struct nx_peer {
     uint64_t head_since_ns;                     // when the first of `flying` could begin
     uint64_t watched_since_ns, watched_used_ns; // nx_lanes_watch: of the head it saw last, and the
                                                 // processor time that the worker had used by then
+    uint64_t late_since_ns, late_used_ns;       // the watchdog: likewise, of the head that is late
     bool slow;                                  // its head is slow: gets no new work
     bool alone;                                 // its head is a suspect: likewise
     struct nx_parked_executions parked;

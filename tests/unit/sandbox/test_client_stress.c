@@ -193,6 +193,32 @@ static void a_worker_killed_in_mid_run(void **unused) {
     nx_code_unref(quick);
 }
 
+// A worker that is ready to stop its handler, but gets no processor until the grace is long over,
+// says that it did when it gets one: who is parked there stays.
+static void a_worker_without_a_processor_is_waited_for(void **unused) {
+    (void)unused;
+    struct nx_code *endless = code_of_source("for (;;);");
+    struct nx_exec_limits limits;
+    nx_exec_limits_default(&limits);
+    limits.timeout_ms = 100;
+    const struct nx_sandbox_stats before = pool_stats();
+    struct run runs[WORKERS];
+    for (size_t i = 0; i < WORKERS; i++) {
+        run_start(&runs[i], endless, &(struct run_options){.limits = limits});
+        assert_int_equal(kill(before.worker_pids[i], SIGSTOP), 0);
+    }
+    loop_for(limits.timeout_ms + NX_HARD_DEADLINE_GRACE_MS + 2 * NX_WATCHDOG_GRACE_MS);
+    for (size_t i = 0; i < WORKERS; i++) {
+        assert_int_equal(kill(before.worker_pids[i], SIGCONT), 0);
+    }
+    for (size_t i = 0; i < WORKERS; i++) {
+        run_wait(&runs[i], 1);
+        assert_string_equal(run_text(&runs[i]), "error TIMEOUT");
+        run_free(&runs[i]);
+    }
+    nx_code_unref(endless);
+}
+
 // A stopped process is the nearest there is to one that hangs in the system.
 static void a_worker_that_is_stopped_is_replaced(void **unused) {
     (void)unused;
@@ -243,6 +269,8 @@ int main(void) {
         cmocka_unit_test_teardown(odd_values_cost_no_worker, nobody_died),
         cmocka_unit_test_teardown(slow_and_quick_ones_mixed, nobody_died),
         cmocka_unit_test_setup(a_worker_killed_in_mid_run, fresh_pool),
+        cmocka_unit_test_setup_teardown(a_worker_without_a_processor_is_waited_for, fresh_pool,
+                                        nobody_died),
         cmocka_unit_test_setup(a_worker_that_is_stopped_is_replaced, fresh_pool),
         cmocka_unit_test_setup(the_zygote_killed, fresh_pool),
     };
