@@ -124,9 +124,9 @@
 // A worker that has not answered this long after its deadline is killed. It stops handlers by
 // itself at the deadline.
 #define NX_WATCHDOG_GRACE_MS           250
-// But one that has had no more than this of a processor since then, several times what stopping
-// takes, may only be waiting for one: the machine is busy, its priority low, a quota used up. What
-// is suspended in it would be lost with it, so it gets more time: this much in all.
+// But one that has had no more of a processor than its deadline's time and this, several times what
+// stopping takes, may only be waiting for one: the machine is busy, its priority low, a quota used
+// up. What is suspended in it would be lost with it, so it gets more time: this much in all.
 #define NX_WATCHDOG_USED_MS            50
 #define NX_WATCHDOG_STARVED_MS         2000
 // How often the kernel looks after its workers while they work: for those past their deadline, and

@@ -265,23 +265,18 @@ void nx_dispatch_later(struct nx_sandbox *pool) {
 // ---- the watchdog
 
 // Whether the worker's head should have been answered so long ago that it will not be.
-static bool overdue(struct nx_peer *peer, uint64_t now) {
+static bool overdue(const struct nx_peer *peer, uint64_t now) {
     const struct nx_job *head = TAILQ_FIRST(&peer->flying);
-    const uint64_t limit_ns =
-        head == NULL ? 0 : (uint64_t)head->timeout_us * 1000 + NX_HARD_DEADLINE_GRACE_MS * 1000000;
-    if (head == NULL || now <= peer->head_since_ns + limit_ns) {
+    if (head == NULL || peer->watched_since_ns != peer->head_since_ns) {
         return false;
     }
-    const uint64_t used_ns = nx_clock_process_ns(peer->pid);
-    if (peer->late_since_ns != peer->head_since_ns) {
-        peer->late_since_ns = peer->head_since_ns;
-        peer->late_used_ns = used_ns;
-    }
-    // (A process that is gone has used nothing.)
-    const bool starved =
-        used_ns != 0 && used_ns < peer->late_used_ns + (uint64_t)NX_WATCHDOG_USED_MS * 1000000;
-    const uint64_t grace_ms = starved ? NX_WATCHDOG_STARVED_MS : NX_WATCHDOG_GRACE_MS;
-    return now - peer->head_since_ns > limit_ns + grace_ms * 1000000;
+    const uint64_t limit_ns = (uint64_t)head->timeout_us * 1000;
+    const uint64_t used_ns = nx_clock_process_ns(peer->pid); // 0: it is gone
+    const bool starved = used_ns != 0 && used_ns < peer->watched_used_ns + limit_ns +
+                                                       (uint64_t)NX_WATCHDOG_USED_MS * 1000000;
+    const uint64_t grace_ms =
+        NX_HARD_DEADLINE_GRACE_MS + (starved ? NX_WATCHDOG_STARVED_MS : NX_WATCHDOG_GRACE_MS);
+    return now > peer->head_since_ns + limit_ns + grace_ms * 1000000;
 }
 
 // Whether all that the worker does, and holds, is a slow execution that was cancelled. A short one

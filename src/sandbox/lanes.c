@@ -113,7 +113,7 @@ bool nx_lanes_want(const struct nx_peer *peer) {
 
 void nx_lanes_watch(struct nx_peer *peer) {
     struct nx_sandbox *pool = peer->pool;
-    if (peer->spare || pool->config.spare_workers == 0 || peer->flying_count == 0) {
+    if (peer->flying_count == 0) {
         return;
     }
     // Processor time, not the clock: on a busy machine a quick one may take long as well. It is the
@@ -122,7 +122,8 @@ void nx_lanes_watch(struct nx_peer *peer) {
     if (peer->watched_since_ns != peer->head_since_ns) {
         peer->watched_since_ns = peer->head_since_ns;
         peer->watched_used_ns = used_ns;
-    } else if (used_ns > peer->watched_used_ns + (uint64_t)NX_STAND_BACK_US * 1000) {
+    } else if (!peer->spare && pool->config.spare_workers != 0 &&
+               used_ns > peer->watched_used_ns + (uint64_t)NX_STAND_BACK_US * 1000) {
         nx_zygote_lower(pool, peer->pid);
         peer->spare = true;
         pool->ordinary--;

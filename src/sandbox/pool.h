@@ -128,7 +128,6 @@ struct nx_peer {
     uint64_t head_since_ns;                     // when the first of `flying` could begin
     uint64_t watched_since_ns, watched_used_ns; // nx_lanes_watch: of the head it saw last, and the
                                                 // processor time that the worker had used by then
-    uint64_t late_since_ns, late_used_ns;       // the watchdog: likewise, of the head that is late
     bool slow;                                  // its head is slow: gets no new work
     bool alone;                                 // its head is a suspect: likewise
     struct nx_parked_executions parked;
@@ -255,8 +254,8 @@ void nx_peer_end(struct nx_peer *peer, enum nx_peer_end why);
 struct nx_peer *nx_lanes_pick(struct nx_sandbox *pool, const struct nx_job *job);
 // So many spare workers, or as many as there may be, are needed from now on.
 void nx_lanes_want_spares(struct nx_sandbox *pool, uint32_t count);
-// Makes a worker stand back if what it does takes long: it is a spare one then. Called every
-// NX_WATCHDOG_PERIOD_MS.
+// Notes the processor time at which its head began, and makes a worker stand back if that takes
+// long: it is a spare one then. Called every NX_WATCHDOG_PERIOD_MS.
 void nx_lanes_watch(struct nx_peer *peer);
 // Puts spare workers in the place of ordinary ones that stand back now. May end idle ones.
 void nx_lanes_regroup(struct nx_sandbox *pool);

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running the command line, for its tests."""
 import json
+import re
 import subprocess
 
-from conftest import NEXUS, ROOT
+from conftest import NEXUS, ROOT, is_sanitized
 
 EXAMPLES = ROOT / "examples"
 COUNTER = EXAMPLES / "counter.nxml"
@@ -20,9 +21,15 @@ def capability(token):
     return f'<Capability type="{kind}" scope="{scope}"/>'
 
 
+# The sanitizer's search for leaks says so of a thread that ends just then; it finds none the less.
+THREAD_ENDED = re.compile(r"^==\d+==Unable to get registers from thread \d+\.\n", re.M)
+
+
 class Outcome:
     def __init__(self, process):
         self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
+        if is_sanitized():
+            self.err = THREAD_ENDED.sub("", self.err)
         assert "Sanitizer" not in self.err and "runtime error" not in self.err, self.err
 
     @property

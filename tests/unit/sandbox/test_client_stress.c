@@ -193,8 +193,8 @@ static void a_worker_killed_in_mid_run(void **unused) {
     nx_code_unref(quick);
 }
 
-// A worker that is ready to stop its handler, but gets no processor until the grace is long over,
-// says that it did when it gets one: who is parked there stays.
+// A worker that gets no processor until the grace is long over stops its handler when it gets one:
+// who is parked there stays. Stopped before it began, or in the middle.
 static void a_worker_without_a_processor_is_waited_for(void **unused) {
     (void)unused;
     struct nx_code *endless = code_of_source("for (;;);");
@@ -205,6 +205,7 @@ static void a_worker_without_a_processor_is_waited_for(void **unused) {
     struct run runs[WORKERS];
     for (size_t i = 0; i < WORKERS; i++) {
         run_start(&runs[i], endless, &(struct run_options){.limits = limits});
+        loop_for(i == 0 ? 0 : 20);
         assert_int_equal(kill(before.worker_pids[i], SIGSTOP), 0);
     }
     loop_for(limits.timeout_ms + NX_HARD_DEADLINE_GRACE_MS + 2 * NX_WATCHDOG_GRACE_MS);
