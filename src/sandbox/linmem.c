@@ -112,7 +112,9 @@ int nx_image_create(struct nx_image *image, const struct nx_linmem *m, uint32_t 
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         return nx_error_errno(err, "cannot seal the image");
     }
-    void *view = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    // Private, though nobody writes to it: before Linux 6.7 a file sealed against writing cannot be
+    // mapped shared at all, not even to be read. It is the same pages.
+    void *view = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     if (view == MAP_FAILED) {
         return nx_error_errno(err, "cannot map the image");
     }

@@ -347,6 +347,25 @@ static void code_cannot_be_made_from_text(void **unused) {
     }
 }
 
+// Before Linux 6.7 a file sealed against writing could not be mapped shared, not even to be read:
+// with a shared mapping of an image nothing would start there.
+static void images_are_mapped_privately(void **unused) {
+    (void)unused;
+    char line[512], permissions[5];
+    unsigned found = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        if (strstr(line, "/memfd:nexus-image") != NULL) {
+            assert_int_equal(sscanf(line, "%*s %4s", permissions), 1);
+            assert_int_equal(permissions[3], 'p');
+            found++;
+        }
+    }
+    fclose(maps);
+    assert_true(found >= 2); // one image for each mode
+}
+
 static int start_engine(void **unused) {
     (void)unused;
     const struct nx_engine_config config = {.memory_limit_bytes = 32 * 1024 * 1024,
@@ -366,6 +385,7 @@ int main(void) {
         cmocka_unit_test(errors_have_the_files_positions),
         cmocka_unit_test(a_body_cannot_close_its_function),
         cmocka_unit_test(code_cannot_be_made_from_text),
+        cmocka_unit_test(images_are_mapped_privately),
     };
     return cmocka_run_group_tests(tests, start_engine, NULL);
 }
