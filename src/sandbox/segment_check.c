@@ -295,8 +295,9 @@ static bool read_outcome(struct check *c) {
     case NX_SEGMENT_SUSPENDED:
         return c->execution->outstanding > 0;
     case NX_SEGMENT_NOT_RUN:
-        return c->execution->follows && has_no_effects(c->out) && c->out->log_count == 0 &&
-               c->out->denial_count == 0;
+        // Of a RUN only: what was suspended has begun, and must not begin a second time.
+        return c->execution->job.kind == NX_JOB_RUN && c->execution->follows &&
+               has_no_effects(c->out) && c->out->log_count == 0 && c->out->denial_count == 0;
     default:
         return read_error(c);
     }

@@ -69,7 +69,7 @@ static void put_section(struct nx_buf *out, const struct item *items, const char
 void forge(struct nx_buf *out, const struct forged *forged) {
     static const char *const sections[] = {"sd", "e", "v", "l", "c", "x"};
     nx_wire_put_u8(out, forged->status);
-    nx_wire_put_u32(out, 5);
+    nx_wire_put_u32(out, forged->run_us != 0 ? forged->run_us : 5);
     nx_wire_put_u64(out, forged->memory_used != 0 ? forged->memory_used : 1000);
     nx_wire_put_u64(out, forged->memory_peak != 0 ? forged->memory_peak : 2000);
     for (int i = 0; i < NX_RESET_KINDS; i++) {
@@ -83,7 +83,7 @@ void forge(struct nx_buf *out, const struct forged *forged) {
     }
     if (forged->status == NX_SEGMENT_DONE) {
         nx_wire_put_bytes(out, nx_span_str(forged->json));
-    } else if (forged->status >= NX_SEGMENT_ERROR) {
+    } else if (forged->status != NX_SEGMENT_SUSPENDED && forged->status != NX_SEGMENT_NOT_RUN) {
         nx_wire_put_u8(out, forged->code);
         nx_wire_put_bytes(out, nx_span_str(forged->message));
         nx_wire_put_bytes(out, nx_span_str(forged->stack));

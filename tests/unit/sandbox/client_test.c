@@ -343,6 +343,8 @@ int run_try(struct run *run, struct nx_code *code, const struct run_options *opt
                                       .state = options->state,
                                       .state_count = options->state_count,
                                       .expected_us = options->expected_us,
+                                      .chain = options->chain,
+                                      .follows = options->follows,
                                       .lane = options->lane};
     if (memcmp(&request.limits, &unset, sizeof(unset)) == 0) {
         nx_exec_limits_default(&request.limits);

@@ -79,6 +79,8 @@ struct run_options {
     struct nx_exec_limits limits; // all 0: the defaults
     enum nx_lane lane;
     uint32_t expected_us;
+    uint32_t chain;
+    struct nx_execution *follows;
 };
 
 // Queues an execution. The status as it comes; on 0 the segments are reported to `run`.
@@ -145,6 +147,7 @@ struct forged {
     uint8_t status;
     uint8_t code;                      // of ERROR, as the message, the stack …
     uint32_t host_calls, resets;       // of each kind
+    uint32_t run_us;                   // 0: 5
     uint64_t memory_used, memory_peak; // 0: some
     struct item items[5];              // in any order, ended by kind 0
     const char *json;                  // of DONE

@@ -356,12 +356,52 @@ static void numbers_are_in_range(void **unused) {
     RUN_CHECKS(checks);
 }
 
+// What followed in a chain and was suspended has begun: "not run" would have its caller run it a
+// second time.
+static void what_was_suspended_has_run(void **unused) {
+    (void)unused;
+    const struct forged not_run = {.status = NX_SEGMENT_NOT_RUN};
+    struct nx_code *first_code = code_that_returns("1", 20);
+    struct nx_code *control_code = code_of_segment(&not_run);
+    struct nx_buf *program = program_new();
+    program_segment(program, &forged_one_call);
+    program_segment(program, &not_run);
+    struct nx_code *code = code_of_program(program);
+    struct run first, control, run;
+    refresh_pool();
+    pool_settle(CHECK_WORKERS);
+    const uint64_t kills = pool_stats().protocol_kills;
+    run_start(&first, first_code, &(struct run_options){.chain = 1});
+    run_start(&control, control_code,
+              &(struct run_options){.chain = 1, .follows = first.execution});
+    run_wait(&control, 1);
+    assert_int_equal(control.status, NX_SEGMENT_NOT_RUN);
+    run_free(&first);
+    run_free(&control);
+    run_start(&first, first_code, &(struct run_options){.chain = 2});
+    run_start(&run, code,
+              &(struct run_options){.caps = "ext:e", .chain = 2, .follows = first.execution});
+    run_wait(&run, 1);
+    assert_string_equal(run_text(&run), "suspended\ncall 1 e.m=[]");
+    assert_int_equal(pool_stats().protocol_kills, kills);
+    run_resume(&run, 1, "null");
+    run_wait(&run, 2);
+    assert_string_equal(run_text(&run), "error INTERNAL_ERROR");
+    assert_int_equal(pool_stats().protocol_kills, kills + 1);
+    run_free(&first);
+    run_free(&run);
+    nx_code_unref(first_code);
+    nx_code_unref(control_code);
+    nx_code_unref(code);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_without_its_grant),
         cmocka_unit_test(values_are_json_of_the_right_kind),
         cmocka_unit_test(names_are_names),
         cmocka_unit_test(numbers_are_in_range),
+        cmocka_unit_test(what_was_suspended_has_run),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
