@@ -27,9 +27,13 @@ static struct base *find(uint32_t chain) {
 }
 
 const struct nx_state_entry *nx_chain_base(uint32_t chain, uint32_t *count) {
+    static const struct nx_state_entry none;
     const struct base *base = find(chain);
     *count = base != NULL ? base->count : 0;
-    return base != NULL ? base->entries : NULL;
+    if (base == NULL) {
+        return NULL;
+    }
+    return base->count != 0 ? base->entries : &none; // an empty state is one
 }
 
 void nx_chain_drop(uint32_t chain) {

@@ -52,8 +52,10 @@ int nx_runner_compile(uint32_t id, struct nx_span payload, struct nx_buf *out) {
     const enum nx_trap trap = call_compile(instance, source, position, &outcome);
     nx_engine_clear_deadline();
     const uint64_t end_ns = nx_clock_monotonic_ns();
-    const bool good =
-        trap == NX_TRAP_NONE && outcome == NX_GUEST_DONE && nx_work.fatal == NX_RESULT_NONE;
+    // A guest owned by its source may claim to be done and give nothing.
+    const bool good = trap == NX_TRAP_NONE && outcome == NX_GUEST_DONE &&
+                      nx_work.fatal == NX_RESULT_NONE &&
+                      (position[0] != 0 || nx_work.returned.len != 0);
     const enum nx_result_code code =
         good ? NX_RESULT_NONE
              : nx_work_judge(trap, nx_instance_hit_memory_limit(instance),

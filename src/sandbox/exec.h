@@ -44,6 +44,7 @@ struct nx_exec {
 struct nx_change {
     uint32_t key_at, key_len, json_at, json_len;
     uint32_t json_room; // bytes at json_at: a later value that fits takes the place of this one
+    uint32_t state_at;  // where the key is in the segment's state, from 1; 0: it is not there
     bool is_delete;
 };
 
@@ -51,6 +52,7 @@ struct nx_change {
 struct nx_section {
     struct nx_buf items;
     uint32_t count;
+    size_t whole_bytes; // of `items`: the last one may have found room for a part of it only
 };
 
 struct nx_segment_work {

@@ -49,11 +49,21 @@ static bool key_ok(struct nx_span key) {
     return key.len == 0 || name_ok(key);
 }
 
+// Counts the item that was appended; false: there was no room for all of it.
+static bool keep_item(struct nx_section *section) {
+    if (section->items.failed != 0) {
+        return false;
+    }
+    section->count++;
+    section->whole_bytes = section->items.len;
+    return true;
+}
+
 static int32_t denied(enum nx_cap_kind kind, struct nx_span scope) {
     if (nx_work.denials.count < NX_MAX_CAPS) { // the rest shows in host_calls
         nx_wire_put_u8(&nx_work.denials.items, (uint8_t)kind);
         nx_wire_put_bytes(&nx_work.denials.items, scope);
-        nx_work.denials.count++;
+        (void)keep_item(&nx_work.denials);
     }
     return NX_HOST_DENIED;
 }
@@ -146,20 +156,26 @@ static bool reserve_change(void) {
 // Records a write or deletion that has passed every check. 0 or a nx_host_status.
 static int32_t record(struct nx_span key, bool is_delete, struct nx_span json) {
     struct nx_exec *exec = nx_work.exec;
-    struct nx_span old = {0};
-    const size_t before = look_up(key, &old) ? key.len + old.len : 0;
+    struct nx_change *change = find_change(key);
+    const struct nx_state_entry *entry = change == NULL ? find_state(key) : NULL;
+    size_t before = entry != NULL ? key.len + entry->json.len : 0;
+    if (change != NULL && !change->is_delete) {
+        before = key.len + change->json_len;
+    }
     const size_t after = is_delete ? 0 : key.len + json.len;
     if (nx_work.state_bytes - before + after > exec->limits.max_state_bytes) {
         return fatal(NX_RESULT_RESOURCE_LIMIT, "state size (bytes)", exec->limits.max_state_bytes);
     }
-    struct nx_change *change = find_change(key);
     if (++exec->mutations > exec->limits.max_mutations || (change == NULL && !reserve_change())) {
         return fatal(NX_RESULT_RESOURCE_LIMIT, "state mutations", exec->limits.max_mutations);
     }
     if (change == NULL) {
         change = &nx_work.changes[nx_work.change_count++];
-        *change =
-            (struct nx_change){.key_at = (uint32_t)nx_work.text.len, .key_len = (uint32_t)key.len};
+        *change = (struct nx_change){
+            .key_at = (uint32_t)nx_work.text.len,
+            .key_len = (uint32_t)key.len,
+            .state_at = entry != NULL ? (uint32_t)(entry - nx_work.state) + 1 : 0,
+        };
         nx_buf_append_span(&nx_work.text, key);
     }
     if (json.len > change->json_room) {
@@ -242,23 +258,28 @@ static int32_t state_keys(void *user, uint32_t buf, uint32_t cap) {
     if (status != 0) {
         return status;
     }
+    static bool deleted[NX_MAX_STATE_ENTRIES + 1]; // by nx_change.state_at; [0] says nothing
     uint8_t *list = nx_engine_memory(buf, cap);
     size_t used = 0;
     if (list == NULL) {
         return NX_HOST_INVALID;
     }
+    // Looking for each key among the changes could take longer than the watchdog is patient.
+    memset(deleted, 0, (nx_work.state_count + 1) * sizeof(deleted[0]));
+    for (uint32_t i = 0; i < nx_work.change_count; i++) {
+        deleted[nx_work.changes[i].state_at] = nx_work.changes[i].is_delete;
+    }
     // The kernel sent only what may be read; what was changed is filtered again.
     for (uint32_t i = 0; i < nx_work.state_count; i++) {
         const struct nx_span key = nx_work.state[i].key;
-        const struct nx_change *change = find_change(key);
-        if (change == NULL || !change->is_delete) {
+        if (!deleted[i + 1]) {
             list_key(list, cap, &used, key.data, (uint32_t)key.len);
         }
     }
     for (uint32_t i = 0; i < nx_work.change_count; i++) {
         const struct nx_change *change = &nx_work.changes[i];
         const struct nx_span key = nx_span_of(nx_work.text.data + change->key_at, change->key_len);
-        if (!change->is_delete && find_state(key) == NULL && granted(NX_CAP_STATE_READ, key)) {
+        if (!change->is_delete && change->state_at == 0 && granted(NX_CAP_STATE_READ, key)) {
             list_key(list, cap, &used, key.data, (uint32_t)key.len);
         }
     }
@@ -281,12 +302,9 @@ static int32_t count_event(void) {
 }
 
 static int32_t appended(struct nx_section *section) {
-    if (section->items.failed != 0) {
-        return fatal(NX_RESULT_RESOURCE_LIMIT, "bytes sent to the host",
-                     (uint32_t)section->items.max_bytes);
-    }
-    section->count++;
-    return NX_HOST_OK;
+    return keep_item(section) ? NX_HOST_OK
+                              : fatal(NX_RESULT_RESOURCE_LIMIT, "bytes sent to the host",
+                                      (uint32_t)section->items.max_bytes);
 }
 
 static int32_t emit(void *user, uint32_t name_at, uint32_t name_len, uint32_t json_at,
@@ -438,8 +456,10 @@ static void result(void *user, uint32_t data, uint32_t len) {
     nx_buf_reset(&nx_work.returned);
     if (len > nx_work.exec->limits.max_value_bytes) {
         fatal(NX_RESULT_RESOURCE_LIMIT, "value size (bytes)", nx_work.exec->limits.max_value_bytes);
-    } else if (len != 0 && guest_span(data, len, &json)) {
-        nx_buf_append_span(&nx_work.returned, json);
+    } else if (len != 0 && guest_span(data, len, &json) &&
+               nx_buf_append_span(&nx_work.returned, json) != 0) {
+        fatal(NX_RESULT_RESOURCE_LIMIT, "size of the result (bytes)",
+              (uint32_t)nx_work.returned.max_bytes);
     }
 }
 

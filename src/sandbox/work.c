@@ -15,6 +15,7 @@ static void section_init(struct nx_section *section) {
 static void section_reset(struct nx_section *section) {
     nx_buf_reset(&section->items);
     section->count = 0;
+    section->whole_bytes = 0;
 }
 
 int nx_work_init(void) {
@@ -145,7 +146,7 @@ enum nx_result_code nx_work_too_large(void) {
 
 static void put_section(struct nx_buf *out, const struct nx_section *section) {
     nx_wire_put_u32(out, section->count);
-    nx_buf_append_span(out, nx_buf_span(&section->items));
+    nx_buf_append(out, section->items.data, section->whole_bytes);
 }
 
 static void put_effects(struct nx_buf *out, bool failed) {

@@ -360,6 +360,53 @@ static void nothing_without_a_grant_or_after_a_limit(void **unused) {
     inside(try_denied);
 }
 
+// The largest state there may be, of which as many keys are changed as may be by default: listing
+// what is left takes as long as the list, not as long as every key among all changes. Nothing stops
+// a host call, so one that takes longer than the watchdog's grace costs the worker its life. (Done
+// that way, this takes minutes.)
+enum { MANY_KEYS = NX_MAX_STATE_ENTRIES, MANY_CHANGES = 1000, MANY_KEY_BYTES = 100 };
+
+static struct at put_key(uint32_t number) {
+    char key[MANY_KEY_BYTES + 1];
+    snprintf(key, sizeof(key), "%0*u", MANY_KEY_BYTES, number);
+    return put(0, key, MANY_KEY_BYTES);
+}
+
+static void try_many_keys(void) {
+    static char text[MANY_KEYS][MANY_KEY_BYTES + 1];
+    static struct nx_state_entry many[MANY_KEYS];
+    const int32_t each = 4 + MANY_KEY_BYTES;
+    int32_t keys = MANY_KEYS;
+    fresh();
+    for (uint32_t i = 0; i < MANY_KEYS; i++) {
+        snprintf(text[i], sizeof(text[i]), "%0*u", MANY_KEY_BYTES, i);
+        many[i] = (struct nx_state_entry){{text[i], MANY_KEY_BYTES}, {"1", 1}};
+    }
+    nx_work_begin(&exec, many, MANY_KEYS, 0);
+    for (uint32_t i = 0; i < MANY_CHANGES; i++) {
+        const struct at key = put_key(i % 2 == 0 ? i : MANY_KEYS + i), one = put(1, "1", 1);
+        assert_int_equal(call(NX_HOST_CALL_STATE_SET, (struct at[SPANS]){key, one}), NX_HOST_OK);
+        keys += i % 2 != 0; // a new one
+        if (i % 8 < 3) {
+            assert_int_equal(call(NX_HOST_CALL_STATE_DELETE, (struct at[SPANS]){key}), NX_HOST_OK);
+            keys--;
+        }
+        if (i % 8 == 0) {
+            assert_int_equal(call(NX_HOST_CALL_STATE_SET, (struct at[SPANS]){key, one}),
+                             NX_HOST_OK);
+            keys++;
+        }
+    }
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(call(NX_HOST_CALL_STATE_KEYS, (struct at[SPANS]){{0, 0}}), keys * each);
+    }
+}
+
+static void many_keys_are_listed_in_time(void **unused) {
+    (void)unused;
+    inside(try_many_keys);
+}
+
 static int start_engine(void **unused) {
     (void)unused;
     const struct nx_engine_config config = {.memory_limit_bytes = 32 * 1024 * 1024,
@@ -380,6 +427,7 @@ int main(void) {
         cmocka_unit_test(texts_that_are_none_are_refused),
         cmocka_unit_test(reports_are_only_text),
         cmocka_unit_test(nothing_without_a_grant_or_after_a_limit),
+        cmocka_unit_test(many_keys_are_listed_in_time),
     };
     return cmocka_run_group_tests(tests, start_engine, NULL);
 }
