@@ -141,7 +141,7 @@ int nx_sandbox_resume(struct nx_execution *execution, const struct nx_call_resul
     return 0;
 }
 
-static void release(struct nx_execution *execution) {
+void nx_client_release(struct nx_execution *execution) {
     const struct nx_frame_header header = {
         .version = NX_WIRE_VERSION, .type = NX_FRAME_RELEASE, .id = execution->id};
     nx_buf_append(&execution->peer->out, &header, sizeof(header));
@@ -159,11 +159,11 @@ bool nx_sandbox_cancel(struct nx_execution *execution, nx_spent_fn *fn, void *us
     if (execution->phase == NX_PHASE_PARKED) {
         TAILQ_REMOVE(&execution->peer->parked, execution, parked_link);
         pool->parked_executions--;
-        release(execution);
+        nx_client_release(execution);
     } else if (execution->place == NX_PLACE_BOUND) {
         TAILQ_REMOVE(&execution->peer->bound, &execution->job, link);
         if (execution->job.kind == NX_JOB_RESUME) {
-            release(execution);
+            nx_client_release(execution);
         }
     } else if (execution->place == NX_PLACE_QUEUED) {
         nx_dispatch_unqueue(pool, &execution->job);
@@ -254,9 +254,20 @@ static void drop_segment(struct nx_peer *peer, struct nx_execution *execution,
     const uint8_t status = nx_wire_get_u8(&r);
     nx_dispatch_landed(peer);
     if (status == NX_SEGMENT_SUSPENDED) {
-        release(execution);
+        nx_client_release(execution);
     }
     free_execution(execution);
+}
+
+// It suspended with no time left. For each answer it would get a moment all the same, and for many
+// of them that adds up: the segment that used up the time fails, with what it logged and nothing
+// else.
+static void time_out(struct nx_execution *execution, struct nx_segment *segment) {
+    nx_client_release(execution);
+    segment->status = NX_SEGMENT_ERROR;
+    segment->mutation_count = segment->event_count = segment->view_count = segment->call_count = 0;
+    segment->error.code = NX_RESULT_TIMEOUT;
+    segment->error.message = nx_span_str("running time limit reached");
 }
 
 static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
@@ -269,6 +280,9 @@ static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
     const int status = nx_segment_check(execution, payload, &segment);
     if (status == NX_E_NOMEM) {
         nx_dispatch_landed(peer);
+        if (segment.status == NX_SEGMENT_SUSPENDED) {
+            nx_client_release(execution);
+        }
         nx_client_fail(&execution->job, NX_RESULT_OVERLOADED, "out of memory");
         return 0;
     }
@@ -277,6 +291,9 @@ static int segment_ended(struct nx_peer *peer, struct nx_execution *execution,
     }
     nx_dispatch_landed(peer);
     execution->left_us -= segment.run_us < execution->left_us ? segment.run_us : execution->left_us;
+    if (segment.status == NX_SEGMENT_SUSPENDED && execution->left_us == 0) {
+        time_out(execution, &segment);
+    }
     const bool suspended = segment.status == NX_SEGMENT_SUSPENDED;
     if (suspended) {
         park(execution, peer);

@@ -212,6 +212,9 @@ static void send_bound(struct nx_peer *peer) {
     while ((job = TAILQ_FIRST(&peer->bound)) != NULL && nx_peer_has_room(peer)) {
         TAILQ_REMOVE(&peer->bound, job, link);
         if (fly(peer, job) != 0) {
+            if (job->kind == NX_JOB_RESUME) {
+                nx_client_release(nx_job_execution(job));
+            }
             nx_client_lose(job, NX_RESULT_OVERLOADED, "out of memory");
         }
     }

@@ -301,6 +301,8 @@ int nx_client_answered(struct nx_peer *peer, struct nx_job *job, struct nx_span 
 void nx_client_fail(struct nx_job *job, enum nx_result_code code, const char *message);
 // The same for a job that has not begun: one that follows in a chain is NOT_RUN.
 void nx_client_lose(struct nx_job *job, enum nx_result_code code, const char *message);
+// The worker need not hold the suspended execution any longer.
+void nx_client_release(struct nx_execution *execution);
 // Ends an execution that followed in a chain and did not begin: NOT_RUN.
 void nx_client_not_run(struct nx_execution *execution);
 // Ends a parked execution; calls its callback.

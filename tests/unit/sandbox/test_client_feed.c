@@ -96,6 +96,36 @@ static void time_used_is_not_given_again(void **unused) {
     nx_code_unref(code);
 }
 
+// Nor is it given in small change: who suspends with nothing left has had its time, or each answer
+// would bring another moment. What that segment did is lost, and the worker need not hold it.
+static void with_no_time_left_it_ends(void **unused) {
+    (void)unused;
+    struct nx_exec_limits limits;
+    nx_exec_limits_default(&limits);
+    limits.timeout_ms = 1;
+    struct forged forged = {.status = NX_SEGMENT_SUSPENDED,
+                            .run_us = 999,
+                            .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"},
+                                      {.kind = 's', .a = "k", .b = "1"},
+                                      {.kind = 'l', .n = 1, .a = "text"}}};
+    const struct run_options options = {.caps = "ext:e state:write:k", .limits = limits};
+    struct nx_code *code = code_of_segment(&forged);
+    struct run run, control;
+    run_start(&control, code, &options);
+    run_wait(&control, 1);
+    assert_string_equal(run_text(&control), "suspended\nset k=1\ncall 1 e.m=[]\nlog info text");
+    run_free(&control); // cancels it
+    nx_code_unref(code);
+    forged.run_us = 1000;
+    code = code_of_segment(&forged);
+    run_start(&run, code, &options);
+    run_wait(&run, 1);
+    assert_string_equal(run_text(&run), "error TIMEOUT\nlog info text");
+    run_expect_silence(&run, 1); // the worker holds nothing
+    run_free(&run);
+    nx_code_unref(code);
+}
+
 // ---- warm code
 
 // More handlers than slots, again and again, forwards and backwards: each runs its own code.
@@ -162,6 +192,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(unreadable_state_never_leaves_the_kernel, setup,
                                         pool_teardown_strict),
         cmocka_unit_test_setup_teardown(time_used_is_not_given_again, setup, pool_teardown_strict),
+        cmocka_unit_test_setup_teardown(with_no_time_left_it_ends, setup, pool_teardown_strict),
         cmocka_unit_test_setup_teardown(more_handlers_than_slots, setup, pool_teardown_strict),
         cmocka_unit_test_setup_teardown(more_code_than_a_worker_keeps, setup, pool_teardown_strict),
     };
