@@ -87,7 +87,7 @@ def processes():
     return found
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -137,7 +137,7 @@ class Server:
         parsed = [json.loads(line) for line in list(self.lines)]
         return [line for line in parsed if message is None or line["msg"] == message]
 
-    def wait_for_log(self, message, seconds=20):
+    def wait_for_log(self, message, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = self.logs(message)
@@ -156,7 +156,7 @@ class Server:
         return int(self.url.rsplit(":", 1)[1])
 
     def request(self, method, path, **options):
-        options.setdefault("timeout", 20)
+        options.setdefault("timeout", 60)
         return requests.request(method, self.url + path, **options)
 
     def get(self, path, **options):
@@ -180,7 +180,7 @@ class Server:
         return self.post("/panels", data=source.encode(),
                          headers={"Content-Type": "application/xml"})
 
-    def connect(self, seconds=10):
+    def connect(self, seconds=30):
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=seconds)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
@@ -202,7 +202,7 @@ class Server:
             time.sleep(0.05)
         return counts[-1]
 
-    def wait_for_fds(self, at_most, seconds=10):
+    def wait_for_fds(self, at_most, seconds=60):
         """Connections that ended are really gone. One count decides: the next may fall between the end
         of a worker and that of its descriptors."""
         wait_until(lambda: self.fd_count() <= at_most, seconds)
@@ -213,13 +213,18 @@ class Server:
         return [pid for pid, (parent, state) in every.items()
                 if state != "Z" and every.get(parent, (0,))[0] == self.process.pid]
 
-    def stop(self, signum=signal.SIGTERM, seconds=20):
+    def only_worker(self):
+        """The worker of a server that has run nothing yet: what listens may still be starting it."""
+        wait_until(lambda: len(self.workers()) == 1 and self.get("/ready").status_code == 200)
+        return self.workers()[0]
+
+    def stop(self, signum=signal.SIGTERM, seconds=60):
         """Ends it and returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
         return self.wait(seconds)
 
-    def wait(self, seconds=20):
+    def wait(self, seconds=60):
         """Waits for its end, which is on its way, and returns the exit code."""
         code = self.process.wait(seconds)
         for reader in self.readers:
@@ -253,7 +258,7 @@ class Response:
 class Wire:
     """A connection on which a test writes its bytes itself."""
 
-    def __init__(self, server, seconds=10):
+    def __init__(self, server, seconds=30):
         self.socket = server.connect(seconds)
         self.received = self.socket.makefile("rb")
 
@@ -299,7 +304,7 @@ def wire(server):
     """Opens connections to the server; closes them at the end."""
     opened = []
 
-    def open_one(data=b"", seconds=10):
+    def open_one(data=b"", seconds=30):
         opened.append(Wire(server, seconds))
         return opened[-1].send(data)
     yield open_one

@@ -136,13 +136,18 @@ def test_a_subject_cannot_forge_either(server_of):
     assert all(json.loads(text) for text in server.lines)
 
 
+def seconds_begun(since):
+    """Of those that are bounded, as many as may have begun by now: runs may take longer than one."""
+    return int(time.monotonic() - since) + 2
+
+
 def test_denials_are_bounded(server_of):
     server = server_of()
+    began = time.monotonic()
     for _ in range(30):
         ask(server, "denied", "t", {"n": 200})
-    lines = audit(server, "capability denied")
-    # Thirty runs may take longer than the second that is bounded.
-    assert limit("NX_MAX_DENIALS_LOGGED") <= len(lines) <= 3 * limit("NX_MAX_DENIALS_LOGGED")
+    most = seconds_begun(began) * limit("NX_MAX_DENIALS_LOGGED")
+    assert limit("NX_MAX_DENIALS_LOGGED") <= len(audit(server, "capability denied")) <= most
 
 
 def test_those_left_out_are_counted(server_of):
@@ -158,9 +163,10 @@ def test_those_left_out_are_counted(server_of):
 
 def test_what_is_allowed_is_bounded_apart_from_denials(server_of):
     server = server_of(AUDIT="all")
+    began = time.monotonic()
     for _ in range(15):
         ask(server, "denied", "busy")
+    most = seconds_begun(began) * limit("NX_MAX_AUDIT_LOGGED")
     ask(server, "denied", "t", {"n": 1})
     assert len(audit(server, "capability denied")) == 1
-    # Fifteen runs may take longer than the second that is bounded.
-    assert len(server.logs("capability used")) <= 2 * limit("NX_MAX_AUDIT_LOGGED")
+    assert len(server.logs("capability used")) <= most

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from conftest import COUNTER, NEXUS, Server, Wire
+from conftest import COUNTER, NEXUS, Server, Wire, wait_until
 
 SECRET = "Xq3vT9kLm2Rw8YpZ5sUd7GhJ4bNc6Aef"
 OTHER_SECRET = "fA6cNb4JhG7dUs5ZpY8wR2mLk9Tv3qX!"
@@ -239,9 +239,9 @@ def test_leeway(guarded):
 
 
 def test_a_token_that_worked_still_expires(guarded):
-    short = bearer(token("*", exp=int(time.time()) - 27))
+    short = bearer(token("*", exp=int(time.time()) - 25))  # five more by the leeway
     assert guarded.get("/panels", headers=short).status_code == 200
-    time.sleep(4)
+    wait_until(lambda: guarded.get("/panels", headers=short).status_code != 200)
     assert_refused(guarded.get("/panels", headers=short), 401)
 
 
@@ -251,12 +251,8 @@ def test_no_token_in_any_log(guarded):
     guarded.get("/panels", headers={**bearer(right), "X-Request-Id": "marked"})
     guarded.get("/panels", headers=bearer(wrong))
     assert_refused(guarded.request("DELETE", "/panels/counter", headers=bearer(right)), 403)
-    refusals = guarded.logs("request refused")
-    deadline = time.monotonic() + 5
-    while (not refusals or refusals[-1]["subject"] != mark) and time.monotonic() < deadline:
-        time.sleep(0.05)
-        refusals = guarded.logs("request refused")
-    last = refusals[-1]
+    wait_until(lambda: any(line["subject"] == mark for line in guarded.logs("request refused")))
+    last = guarded.logs("request refused")[-1]
     assert (last["subject"], last["status"], last["route"], last["audit"]) == (
         mark, 403, "/panels/{id}", True)
     assert any(line["requestId"] == "marked" and line["subject"] == mark
@@ -270,11 +266,13 @@ def test_no_token_in_any_log(guarded):
 
 def test_refusals_do_not_flood_the_log(start):
     server = start(env={"AUTH_ENABLED": "true", "JWT_SECRET": SECRET})
+    began = time.monotonic()
     with Wire(server) as wire:
         for _ in range(300):
             assert wire.send("GET /panels HTTP/1.1\r\nHost: h\r\n\r\n").read().status == 401
+    seconds = int(time.monotonic() - began) + 2  # that may have begun; each has its own
     server.stop_cleanly()
-    assert 1 <= len(server.logs("request refused")) < 150
+    assert 1 <= len(server.logs("request refused")) <= 20 * seconds
 
 
 # ---- For whom ----------------------------------------------------------------------------------------
@@ -338,8 +336,7 @@ def test_public_keys(start, tmp_path, alg):
 def test_the_secret_leaves_the_environment(start):
     server = start(env={"AUTH_ENABLED": "true", "JWT_SECRET": SECRET})
     assert server.get("/panels", headers=bearer(token("*"))).status_code == 200
-    pids = [server.process.pid, *server.workers()]
-    assert len(pids) > 1
+    pids = [server.process.pid, server.only_worker()]
     for pid in pids:
         try:
             environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()

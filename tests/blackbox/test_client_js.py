@@ -18,7 +18,7 @@ FILES = sorted(path for path in (ROOT / "clients/js/test").glob("*.test.mjs")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_file(path, js_tools):
     done = subprocess.run(["node", *(NODE_OPTIONS or []), "--test", str(path)], capture_output=True, text=True,
-                          timeout=200, check=False,
+                          timeout=280, check=False,
                           env={**os.environ, "NX_BIN_DIR": str(BIN_DIR), "NX_JS_TOOLS": str(js_tools)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"^\W+ pass (\d+)$", done.stdout, re.M)[1]) > 2

@@ -12,7 +12,7 @@ import requests
 
 import prometheus
 from cli import nexus
-from conftest import COUNTER
+from conftest import COUNTER, wait_until
 
 TOOLS = COUNTER.count("<Tool ")
 HEAD_BYTES, TAG_BYTES = 88, 32
@@ -38,9 +38,7 @@ def figures(server):
 
 
 def wait_for_writes(server, count):
-    deadline = time.monotonic() + 20
-    while sum(figures(server)[1].values()) < count and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: sum(figures(server)[1].values()) >= count)
     assert sum(figures(server)[1].values()) == count
 
 
@@ -121,13 +119,13 @@ def test_two_servers_at_once(start, folder):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
-    assert len(entries(folder)) <= 20 and not list(folder.glob("tmp-*"))
+        thread.join()
+    assert len(entries(folder)) <= 20
     for server in pair:
         reads, writes, _, _ = figures(server)
         assert (reads["refused"], reads["failed"], writes["failed"]) == (0, 0, 0)
         server.stop_cleanly()
-    assert len(entries(folder)) == 20
+    assert len(entries(folder)) == 20 and not list(folder.glob("tmp-*"))
 
 
 def test_killed_while_it_writes(start, folder):
@@ -345,6 +343,7 @@ def test_a_full_disk(start, folder):
     many(server, 20)
     wait_for_writes(server, 20)
     many(server, 20, offset=20)
+    wait_for_writes(server, 40)
     _, writes, _, _ = figures(server)
     assert writes["failed"] == 1 and writes["stored"] < 10 and sum(writes.values()) == 40
     line = only_line(server, "the bytecode cache on disk does not work; going on without it")

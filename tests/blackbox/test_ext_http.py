@@ -11,7 +11,7 @@ from web import PANEL, Client, inside, other, start_client, web, webs  # noqa: F
 
 @pytest.fixture(scope="module")
 def module_client(webs):
-    one = Client(allow=webs[:2], HTTP_TIMEOUT="4000", HTTP_MAX_RESPONSE_KB="64")
+    one = Client(allow=webs[:2], HTTP_TIMEOUT="20000", HTTP_MAX_RESPONSE_KB="64")
     yield one
     one.server.stop_cleanly()
 

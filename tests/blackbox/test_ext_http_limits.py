@@ -6,17 +6,18 @@ import socket
 import subprocess
 import threading
 import time
+import types
 
 import pytest
 
-from conftest import NEXUS
-from web import (PANEL, Client, Web, inside, make_certificates, other, start_client,  # noqa: F401
+from conftest import NEXUS, wait_until
+from web import (PANEL, Client, Web, compressed, inside, make_certificates, other, start_client,  # noqa: F401
                  web, webs)
 
 
 @pytest.fixture(scope="module")
 def module_client(webs):  # noqa: F811
-    one = Client(allow=webs[:2], HTTP_TIMEOUT="1500", HTTP_MAX_RESPONSE_KB="64")
+    one = Client(allow=webs[:2], HTTP_TIMEOUT="20000", HTTP_MAX_RESPONSE_KB="64")
     yield one
     one.server.stop_cleanly()
 
@@ -24,6 +25,14 @@ def module_client(webs):  # noqa: F811
 @pytest.fixture
 def client(module_client):
     return module_client
+
+
+@pytest.fixture(scope="module")
+def hasty(webs):  # noqa: F811
+    """One whose calls end soon."""
+    one = Client(allow=webs[:2], HTTP_TIMEOUT="1500")
+    yield one
+    one.server.stop_cleanly()
 
 
 def timed(call):
@@ -34,33 +43,29 @@ def timed(call):
 
 # ---- Time --------------------------------------------------------------------------------------------
 
-def test_time_limits(client, web):
+def test_time_limits(client, hasty, web):
     assert client.get(web.url("/slow", ms=300))["data"] == "late"
-    error, seconds = timed(lambda: client.error("get", web.url("/slow", ms=5000)))
-    assert "within 1500 ms" in error and 1.4 < seconds < 4
-    options = {"timeoutMs": 200}
-    error, seconds = timed(lambda: client.error("get", web.url("/slow", ms=5000), options))
-    assert "within 200 ms" in error and seconds < 1.4
+    error, seconds = timed(lambda: hasty.error("get", web.url("/held")))
+    assert "within 1500 ms" in error and 1.4 < seconds
+    assert "within 200 ms" in hasty.error("get", web.url("/held"), {"timeoutMs": 200})
     # A handler cannot ask for more than the setting.
-    options = {"timeoutMs": 60000}
-    assert "within 1500 ms" in client.error("get", web.url("/slow", ms=5000), options)
+    assert "within 1500 ms" in hasty.error("get", web.url("/held"), {"timeoutMs": 60000})
+    web.let_go()
+    assert hasty.get(web.url("/held"))["data"] == "late"
 
 
-def test_a_drip_does_not_hold_a_call(client, web):
-    error, seconds = timed(lambda: client.error("get", web.url("/drip")))
-    assert "within 1500 ms" in error and seconds < 4
-    assert web.left.wait(10)
+def test_a_drip_does_not_hold_a_call(hasty, web):
+    assert "within 1500 ms" in hasty.error("get", web.url("/drip"))
+    assert web.left.wait(30)
 
 
-def test_the_limit_is_for_all_hops(client, web):
-    slow = web.url("/slow", ms=1300)
-    assert client.get(slow)["data"] == "late"
-    hop = web.url("/redirect", to=web.url("/redirect", to=slow))
-    assert client.get(hop)["data"] == "late"
-    with socket.create_server(("127.0.0.1", 0), backlog=1):
-        pass  # closed again: nothing listens there
-    error, seconds = timed(lambda: client.error("get", web.url("/redirect", to=web.url("/drip"))))
-    assert "within 1500 ms" in error and seconds < 4
+def test_the_limit_is_for_all_hops(start_client, web):
+    """Two that take 1.6 s each: one alone is in time."""
+    client = start_client(allow=[web], HTTP_TIMEOUT="3000")
+    quick, slow = (web.url("/redirect", to="/slow?ms=1600", ms=ms) for ms in (0, 1600))
+    assert client.get(quick)["data"] == "late"
+    assert "within 3000 ms" in client.error("get", slow)
+    assert "within 3000 ms" in client.error("get", web.url("/redirect", to=web.url("/drip")))
 
 
 # ---- Sizes -------------------------------------------------------------------------------------------
@@ -69,24 +74,22 @@ def test_size_of_a_response(client, web):
     result = client.get(web.url("/big", bytes=65536))
     assert len(result["data"]) == 65536
     assert "larger than 64 KB" in client.error("get", web.url("/big", bytes=65537))
-    error, seconds = timed(lambda: client.error("get", web.url("/endless")))
-    assert "larger than 64 KB" in error and seconds < 1.5
-    assert web.left.wait(10)
+    assert "larger than 64 KB" in client.error("get", web.url("/endless"))
+    assert web.left.wait(30)
 
 
 def test_size_after_decompression(client, web):
     result = client.get(web.url("/zip", bytes=65536))
     assert result["data"] == "\0" * 65536
     assert int(result["headers"]["x-compressed"]) < 1000
-    error, seconds = timed(lambda: client.error("get", web.url("/zip", bytes=50_000_000)))
-    assert "larger than 64 KB" in error and seconds < 1.5
+    assert len(compressed(50_000_000)) < 65536
+    assert "larger than 64 KB" in client.error("get", web.url("/zip", bytes=50_000_000))
 
 
 def test_layers_of_compression(client, web):
     """A body that is mostly work: its layers unpack to much, and to nothing in the end."""
     assert client.get(web.url("/layers", bytes=10000, layers=1))["data"] == ""
-    error, seconds = timed(lambda: client.error("get", web.url("/layers", bytes=10000, layers=2)))
-    assert "compressed" in error
+    assert "compressed" in client.error("get", web.url("/layers", bytes=10000, layers=2))
     error = client.error("get", web.url("/layers", bytes=10000, layers=1, header="Transfer-Encoding"))
     assert "compressed" in error or "Transfer-Encoding" in error  # newer libcurl refuses it by itself
 
@@ -137,12 +140,12 @@ def test_odd_answers(client, web):
     assert (result["statusText"], result["data"]) == ("\ufffd", "\ufffd")
 
 
-def test_nobody_listens(client, web):
-    gone = Web()
-    gone.close()
-    client = Client(allow=[gone])
-    assert "connect" in client.error("get", gone.url()).lower()
-    client.server.stop_cleanly()
+def test_nobody_listens(start_client):
+    with socket.socket() as taken:  # so that nobody else comes to listen there
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        client = start_client(allow=[types.SimpleNamespace(address=address)])
+        assert "connect" in client.error("get", f"http://{address}/").lower()
 
 
 # ---- Turns -------------------------------------------------------------------------------------------
@@ -155,56 +158,53 @@ def test_turns_of_a_panel(start_client, web):
     # Control: the limit is what held them.
     web.reset()
     client = start_client(allow=[web], HTTP_MAX_CONCURRENT="7")
-    client.all([web.url("/slow", ms=300)] * 7)
+    assert client.all([web.url("/held", together=7)] * 7) == ["late"] * 7
     assert web.most == 7
 
 
 def test_a_busy_panel_does_not_hold_up_another(start_client, web, other):
     client = start_client(allow=[web, other], HTTP_MAX_CONCURRENT="1")
     client.add_panel("neighbour")
-    busy = threading.Thread(target=client.all, args=([web.url("/slow", ms=300)] * 6,))
+    busy = threading.Thread(target=client.all, args=([web.url("/held")] * 6,))
     busy.start()
-    while not web.requests:
-        time.sleep(0.01)
-    result, seconds = timed(lambda: client.call("get", other.url(), panel="neighbour"))
-    assert result["status"] == 200 and seconds < 0.25
+    wait_until(lambda: web.requests)
+    assert client.call("get", other.url(), panel="neighbour")["status"] == 200
+    assert len(web.requests) == 1  # it had not ended
+    web.let_go()
     busy.join()
-    assert web.most == 1
+    assert web.most == 1 and len(web.requests) == 6
 
 
 def test_busy_panels_leave_room_for_a_first_request(start_client, web, other):
     """Four panels hold all that panels may hold together; a fifth still gets one through, not two."""
-    client = start_client(allow=[web, other], HTTP_MAX_CONCURRENT="2", HTTP_TIMEOUT="20000")
+    client = start_client(allow=[web, other], HTTP_MAX_CONCURRENT="2")
     panels = ["web", "b", "c", "d"]
     for panel in panels[1:] + ["neighbour"]:
         client.add_panel(panel)
-    busy = [threading.Thread(target=client.all, args=([web.url("/slow", ms=3000)] * 2, panel))
-            for panel in panels]
+    busy = [threading.Thread(target=client.all, args=([web.url("/held")] * 2, panel)) for panel in panels]
     for thread in busy:
         thread.start()
-    while len(web.requests) < 8:
-        time.sleep(0.01)
-    results, seconds = timed(lambda: client.all([other.url("/slow", ms=200)] * 2, "neighbour"))
-    assert results == ["late"] * 2 and seconds < 1
-    assert other.most == 1
+    wait_until(lambda: len(web.requests) == 8)
+    assert client.all([other.url("/slow", ms=200)] * 2, "neighbour") == ["late"] * 2
+    assert other.most == 1 and web.now == 8
+    web.let_go()
     for thread in busy:
         thread.join()
 
 
 def test_waiting_counts_as_time(start_client, web):
-    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="1", HTTP_TIMEOUT="1000")
-    results, seconds = timed(lambda: client.all([web.url("/slow", ms=700)] * 3))
-    assert results[0] == "late" and seconds < 4
-    assert all("within 1000 ms" in result for result in results[1:])
+    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="1", HTTP_TIMEOUT="3000")
+    results = client.all([web.url("/slow", ms=1600)] * 3)
+    assert results[0] == "late"
+    assert all("within 3000 ms" in result for result in results[1:])
     assert client.get(web.url())["status"] == 200
 
 
 def test_requests_that_wait_are_counted(start_client, web):
-    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="1", HTTP_TIMEOUT="3000")
-    first = threading.Thread(target=client.all, args=([web.url("/slow", ms=1500)] * 64,))
+    client = start_client(allow=[web], HTTP_MAX_CONCURRENT="1", HTTP_TIMEOUT="5000")
+    first = threading.Thread(target=client.all, args=([web.url("/held")] * 64,))
     first.start()
-    while not web.requests:
-        time.sleep(0.01)
+    wait_until(lambda: web.requests)
     results = client.all([web.url("/slow", ms=10)] * 4)
     assert sum("too many HTTP requests" in result for result in results) >= 3, results
     first.join()
@@ -259,12 +259,11 @@ def test_a_deleted_panel_gives_its_calls_up(start_client, web):
         result.update(client.server.trigger("doomed", "all", {"urls": [web.url("/drip")] * 3}).json())
     thread = threading.Thread(target=call)
     thread.start()
-    while len(web.requests) < 4:
-        time.sleep(0.01)
+    wait_until(lambda: len(web.requests) == 4)
     assert client.server.request("DELETE", "/panels/doomed").status_code == 204
-    thread.join(10)
+    thread.join(60)
     assert result["error"]["code"] == "CANCELLED"
-    assert web.left.wait(10)
+    assert web.left.wait(30)
     client.server.wait_for_fds(fds)
     assert client.get(web.url())["status"] == 200
 
@@ -274,7 +273,7 @@ def test_a_suspension_that_times_out_gives_its_call_up(start_client, web):
     args = {"method": "get", "call": [web.url("/drip")]}
     result = client.server.trigger("web", "call", args).json()
     assert result["error"]["code"] == "SUSPENSION_TIMEOUT"
-    assert web.left.wait(10)
+    assert web.left.wait(30)
 
 
 def test_stop_with_calls_under_way(start_client, web):
@@ -282,13 +281,13 @@ def test_stop_with_calls_under_way(start_client, web):
     thread = threading.Thread(target=lambda: client.server.trigger(
         "web", "all", {"urls": [web.url("/slow", ms=700)]}))
     thread.start()
-    while not web.requests:
-        time.sleep(0.01)
+    wait_until(lambda: web.requests)
     client.server.stop_cleanly()
-    thread.join(10)
+    thread.join(60)
 
 
-def test_calls_leave_nothing_open(client, web):
+def test_calls_leave_nothing_open(hasty, web):
+    client = hasty  # the name that does not exist may take its time
     client.all([web.url()] * 10)
     fds = client.server.fds_at_rest()
     for _ in range(5):
@@ -305,7 +304,7 @@ BAD = {"HTTP_ALLOWED_DOMAINS": "http://a.org", "HTTP_EXT_ALLOW_ADDRESSES": "127.
 
 
 def run(*arguments, **env):
-    return subprocess.run([str(NEXUS), *map(str, arguments)], timeout=30, capture_output=True,
+    return subprocess.run([str(NEXUS), *map(str, arguments)], timeout=60, capture_output=True,
                           text=True, env={"PATH": os.environ["PATH"], **env})
 
 

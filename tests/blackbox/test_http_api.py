@@ -2,9 +2,10 @@
 """The routes of the public API: shapes, statuses, headers."""
 import pathlib
 import re
-import time
 
 import pytest
+
+from conftest import wait_until
 
 TOOL = {"name": "add", "handler": "$state.n = ($state.n || 0) + $args.by; return $state.n;",
         "capabilities": ["state:read:n", "state:write:n"]}
@@ -238,13 +239,7 @@ def test_respond_async(server):
     call = result["suspension"]["calls"][0]
     assert (call["extension"], call["method"], call["args"]) == ("time", "sleep", [100])
     # It goes on without us, and commits.
-    for _ in range(100):
-        state = server.get("/panels/counter/state").json()["state"]
-        if state["count"] == 1:
-            break
-        time.sleep(0.02)
-    else:
-        raise AssertionError("the detached execution did not commit")
+    wait_until(lambda: server.get("/panels/counter/state").json()["state"]["count"] == 1)
 
 
 def test_respond_async_of_what_never_suspends(server):
@@ -323,27 +318,36 @@ def test_health(server):
     assert health["uptime"] > 0
     assert health["panels"] == {"active": 1, "suspended": 0}
     runtime = health["runtime"]
-    assert runtime["workers"] in (1, 3)  # two spare ones where one was slow
+    assert 1 <= runtime["workers"] <= 3  # two spare ones where one was slow
     assert runtime["activeInstances"] == 0 and runtime["availableInstances"] > 0
     assert 0 <= runtime["cacheHitRate"] <= 1
     assert runtime["memoryBytes"] > 1024 * 1024
 
 
 def test_health_reports_the_sandbox_as_it_is(server):
-    worker = server.workers()[0]
-    status = dict(re.findall(r"^(\w+):\t(.*)$", pathlib.Path(f"/proc/{worker}/status").read_text(), re.M))
     sandbox = server.get("/health").json()["sandbox"]
     # What /proc does not show, or only in part.
     assert isinstance(sandbox.pop("landlock"), bool) and isinstance(sandbox.pop("namespaces"), bool)
-    assert sandbox == {
-        "seccomp": ["off", "strict", "filter"][int(status["Seccomp"])],
-        "noCapabilities": not any(int(status[kind], 16) for kind in ("CapPrm", "CapEff", "CapInh")),
-        "noNewPrivs": status["NoNewPrivs"] == "1",
-        "oomScoreAdj": 1000,
-    }
+
+    def seen(worker):
+        folder = pathlib.Path(f"/proc/{worker}")
+        try:
+            status = dict(re.findall(r"^(\w+):\t(.*)$", (folder / "status").read_text(), re.M))
+            score = int((folder / "oom_score_adj").read_text())
+        except OSError:  # one that nobody wants any more
+            return None
+        return {"seccomp": ["off", "strict", "filter"][int(status["Seccomp"])],
+                "noCapabilities": not any(int(status[kind], 16) for kind in ("CapPrm", "CapEff", "CapInh")),
+                "noNewPrivs": status["NoNewPrivs"] == "1", "oomScoreAdj": score}
+
+    def all_seen():
+        found = [seen(worker) for worker in server.workers()]
+        return found and all(one == sandbox for one in found)
+    wait_until(all_seen)  # one that has just been forked is not locked in yet
     # Workers go first when memory runs out, and the server is not among them.
-    for pid, expected in ((worker, 1000), (server.process.pid, int(pathlib.Path("/proc/self/oom_score_adj").read_text()))):
-        assert int(pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text()) == expected
+    assert sandbox["oomScoreAdj"] == 1000
+    own, servers = (int(pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in ("self", server.process.pid))
+    assert own == servers
 
 
 def test_ready(server):

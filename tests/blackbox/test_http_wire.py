@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from conftest import wait_until
+
 GET = b"GET /panels/counter/state HTTP/1.1\r\nHost: h\r\n\r\n"
 JSON = b"Content-Type: application/json\r\n"
 
@@ -67,7 +69,7 @@ def test_pipelining_keeps_order(wire):
 
 def test_pipelining_more_than_is_read_ahead(wire):
     padding = b"X-Padding: " + b"x" * 4000 + b"\r\n"
-    one = wire(post(b'{"ms": 300}', b"/panels/counter/trigger/nap"), seconds=20)
+    one = wire(post(b'{"ms": 300}', b"/panels/counter/trigger/nap"))
     total = 200  # 800 KB while the first request is at work
     one.socket.setblocking(False)
     data, sent = post(headers=padding) * total, 0
@@ -76,7 +78,7 @@ def test_pipelining_more_than_is_read_ahead(wire):
             sent += one.socket.send(data[sent:])
         except BlockingIOError:
             time.sleep(0.01)
-    one.socket.settimeout(20)
+    one.socket.settimeout(30)
     assert one.read().json()["returnValue"] == "rested"
     for i in range(2, total + 2):
         assert one.read().json()["returnValue"] == i
@@ -90,7 +92,7 @@ def long_text(size, seed):
 @pytest.mark.parametrize("piece", [7000, 16384, 65536, 1 << 20])
 def test_large_bodies_come_in_pieces(wire, piece):
     """Whatever of a body is read at once, and wherever it is put, the handler gets it as it was."""
-    one = wire(seconds=20)
+    one = wire()
     for size in (16000, 16384, 65400, 65536, 200000, 900000):
         text = long_text(size, piece)
         data = post(json.dumps({"text": text}).encode(), b"/panels/counter/trigger/echo") + GET
@@ -103,7 +105,7 @@ def test_large_bodies_come_in_pieces(wire, piece):
 def test_many_large_bodies_at_once(wire):
     texts = [long_text(300000, number << 24) for number in range(16)]
     bodies = [post(json.dumps({"text": text}).encode(), b"/panels/counter/trigger/echo") for text in texts]
-    every = [wire(seconds=20) for _ in bodies]
+    every = [wire() for _ in bodies]
     for at in range(0, max(map(len, bodies)), 30000):
         for one, body in zip(every, bodies):
             one.send(body[at:at + 30000])
@@ -276,7 +278,7 @@ def test_body_limit_of_chunked_bodies(wire):
 
 def test_large_reply_to_a_slow_reader(wire):
     size = 900 * 1024
-    one = wire(seconds=30)
+    one = wire()
     one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
     one.send(post(b'{"size": %d}' % size, b"/panels/counter/trigger/big") * 5 + GET)
     time.sleep(0.3)
@@ -305,15 +307,14 @@ def test_request_ids_are_echoed_or_made(wire):
 # ---- Clients that go away ----------------------------------------------------------------------------
 
 def test_execution_goes_on_without_its_client(server, wire):
-    for linger in (False, True):
-        one = wire(post(b'{"ms": 200}', b"/panels/counter/trigger/nap"))
-        time.sleep(0.05)
+    for number, linger in enumerate((False, True)):
+        one = wire(post(b'{"ms": 500}', b"/panels/counter/trigger/nap"))
+        # It has begun, and is not over unless this came late.
+        wait_until(lambda: server.figure('nexus_instances{state="suspended"}') == 1 or count(server) > number)
         if linger:  # a reset instead of an orderly end
             one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         one.close()
-    deadline = time.monotonic() + 10
-    while count(server) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+        wait_until(lambda: count(server) > number)
     assert count(server) == 2
 
 
@@ -330,11 +331,8 @@ def test_clients_that_leave_at_any_moment_leave_nothing_behind(server, wire):
 
 
 def test_panel_deleted_under_its_triggers(server, wire):
-    waiting = [wire(post(b'{"ms": 5000}', b"/panels/counter/trigger/nap")) for _ in range(5)]
-    deadline = time.monotonic() + 10
-    while (server.get("/panels/counter").json()["status"] != "suspended" and
-           time.monotonic() < deadline):
-        time.sleep(0.01)
+    waiting = [wire(post(b'{"ms": 25000}', b"/panels/counter/trigger/nap")) for _ in range(5)]
+    wait_until(lambda: server.get("/panels/counter").json()["status"] == "suspended")
     assert server.request("DELETE", "/panels/counter").status_code == 204
     for one in waiting:
         result = one.read().json()

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Idempotency-Key: the first result again, never a second run."""
 import threading
-import time
 
 import pytest
 
 from conftest import COUNTER, Wire, wait_until
 from test_auth import SECRET, bearer, token
+from ws_client import WebSocket
 
 
 def keyed(server, key, tool="increment", args=None, panel="counter", headers=None, **options):
@@ -74,15 +74,16 @@ def test_what_did_not_run_is_not_kept(server):
 
 
 def test_a_trigger_cancelled_in_the_queue_is_not_kept(start):
-    server = start(env={"MAX_QUEUE": "1", "TIMEOUT_MS": "2500"})
+    server = start(env={"MAX_QUEUE": "1", "TIMEOUT_MS": "600000"})
     server.create()
-    with Wire(server) as busy, Wire(server) as waiting:
-        busy.send(b"POST /panels/counter/trigger/spin HTTP/1.1\r\nHost: h\r\n\r\n")
+    with WebSocket(server) as busy, Wire(server) as waiting:
+        busy.send({"type": "TRIGGER", "tool": "spin", "requestId": "busy"})
         server.wait_for_instances("running")
         waiting.send(b"POST /panels/counter/trigger/increment HTTP/1.1\r\nHost: h\r\n\r\n")
         wait_until(lambda: server.figure("nexus_queue_depth") == 1)
         assert keyed(server, "k").status_code == 429
-        assert busy.read().json()["error"]["code"] == "TIMEOUT"
+        busy.send({"type": "CANCEL", "requestId": "busy"})
+        assert busy.read_until("RESULT")[-1]["error"]["code"] == "CANCELLED"
         assert waiting.read().json()["returnValue"] == 1
     assert keyed(server, "k").json()["returnValue"] == 2
     server.stop_cleanly()
@@ -120,10 +121,10 @@ def test_duplicates_wait_for_the_first(server):
 
 def test_a_client_that_went_away_can_ask_again(server):
     head = b"POST /panels/counter/trigger/nap HTTP/1.1\r\nHost: h\r\nIdempotency-Key: gone\r\n" \
-           b"Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ms\": 300}"
+           b"Content-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"ms\": 800}"
     with Wire(server) as first:
         first.send(head)
-        time.sleep(0.1)
+        wait_until(lambda: server.figure('nexus_instances{state="suspended"}') == 1 or count(server) == 1)
     with Wire(server) as again, Wire(server) as leaver:
         leaver.send(head)
         again.send(head)
@@ -185,11 +186,11 @@ def test_the_oldest_results_make_room(start):
 def test_stopping_with_keys_at_work(start):
     server = start()
     server.create()
-    busy = Wire(server, 20).send(
+    busy = Wire(server).send(
         b"POST /panels/counter/trigger/nap HTTP/1.1\r\nHost: h\r\nIdempotency-Key: k\r\n"
-        b"Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"ms\": 1000}")
-    keyed(server, "done")
+        b"Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"ms\": 3000}")
     server.wait_for_instances("suspended")
+    keyed(server, "done")
     server.process.terminate()
     assert busy.read().json()["returnValue"] == "rested"
     assert server.wait() == 0

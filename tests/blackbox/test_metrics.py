@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """GET /metrics: the text format, what is counted, who may read it and where."""
+import os
 import re
 import secrets
+import signal
 import subprocess
 
 import pytest
 import requests
 
 import prometheus
-from conftest import COUNTER, NEXUS, ROOT
+from conftest import COUNTER, NEXUS, ROOT, wait_until
 
 # What the contract lists, and more.
 LISTED = """executions_total execution_duration_seconds execution_memory_bytes compile_duration_seconds
@@ -133,13 +135,14 @@ def test_resets(server):
     for _ in range(50):
         server.trigger("counter", "increment")
     after = resets()
-    assert after["copied"] + after["scanned"] - before["copied"] - before["scanned"] >= 49
+    # A spare worker that took some of them has the last one to tell; there are two.
+    assert after["copied"] + after["scanned"] - before["copied"] - before["scanned"] >= 48
     assert after["copied"] > before["copied"]
     wide = {"id": "wide", "kind": "k", "tools": [{"name": "t", "handler": "return 'x'.repeat(5e6).length;"}]}
     assert server.post("/panels", json=wide).status_code == 201
     assert server.trigger("wide", "t").json()["returnValue"] == 5e6
-    server.trigger("counter", "increment")
-    assert resets()["dropped"] > after["dropped"]
+    # The next that the same worker runs says so.
+    wait_until(lambda: server.trigger("counter", "increment") and resets()["dropped"] > after["dropped"])
 
 
 def test_requests_without_a_route(server):
@@ -183,13 +186,10 @@ def test_gauges(server):
 
 def test_a_worker_that_dies_is_counted(start):
     server = start()
-    server.create()
     before = metrics(server)
-    subprocess.run(["kill", "-9", *map(str, server.workers())], check=True)
-    for _ in range(200):
-        after = metrics(server)
-        if after["nexus_worker_restarts_total"].value(reason="died"):
-            break
+    os.kill(server.only_worker(), signal.SIGKILL)
+    wait_until(lambda: metrics(server)["nexus_worker_restarts_total"].value(reason="died"))
+    after = metrics(server)
     prometheus.check_no_counter_fell(before, after)
     assert after["nexus_worker_restarts_total"].value(reason="died") == 1
     assert after["nexus_worker_restarts_total"].value(reason="watchdog") == 0

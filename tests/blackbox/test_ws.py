@@ -31,7 +31,7 @@ BUSY = """<NexusPanel id="busy"><Data>
   <Tool name="show"><Handler>
     $view.setFilter('list', {only: 'open'}); $log.warn('shown'); return 1;
   </Handler></Tool>
-  <Tool name="spin" timeoutMs="300"><Handler>for (;;) {}</Handler></Tool>
+  <Tool name="spin"><Handler>for (;;) {}</Handler></Tool>
   <Tool name="tick" trigger="interval:20ms"><Handler>$state.ticks += 1;</Handler></Tool>
   <Tool name="echo" trigger="event:stepped"><Handler>
     $state.echoed.push($scope.trigger.type);
@@ -117,7 +117,10 @@ def test_tools_that_run_by_themselves_are_watched_across_a_suspension(busy):
     suspended, in one order of versions, and CANCEL ends that trigger alone."""
     busy.send({"type": "TRIGGER", "tool": "steps", "args": {"ms": 30000}, "requestId": "s"})
     heard = busy.read_until("PROGRESS") + busy.read_until("PROGRESS")
-    while sum(any(m["key"] == "ticks" for m in one.get("mutations", [])) for one in heard) < 5:
+
+    def changes(key):
+        return sum(m["key"] == key for one in heard if one["type"] == "PATCH" for m in one["mutations"])
+    while changes("ticks") < 5 or changes("echoed") < 2:
         heard.append(busy.read())
     busy.send({"type": "CANCEL", "requestId": "s"})
     heard += busy.read_until("RESULT")
@@ -169,7 +172,9 @@ def test_cancel_gives_the_worker_back(start):
             assert ws.read()["error"]["code"] == "CANCELLED"
             wait_until(lambda: running(server) == 0)
     assert server.trigger("counter", "increment").json()["returnValue"] == 1
-    assert not [line for line in server.logs() if line["component"] == "sandbox"], "nothing was lost"
+    # Nothing was lost: only the watchdog may have found one that the machine did not let answer.
+    lost = [line for line in server.logs() if line["component"] == "sandbox"]
+    assert len(lost) <= 1 and all("did not answer" in line["msg"] for line in lost), lost
     server.stop_cleanly()
 
 
@@ -184,7 +189,7 @@ def test_what_is_cancelled_is_paid_for(start):
             ws.read()
             ws.send({"type": "TRIGGER", "tool": "spin", "requestId": "0"})
         wait_until(lambda: running(server) == 2)  # the control: there is a place for each
-        time.sleep(1)  # what they owe takes four times as long to make up for
+        time.sleep(2)  # what they owe takes four times as long to make up for
         for ws in (a, b):
             ws.send({"type": "CANCEL", "requestId": "0"})
             assert ws.read()["error"]["code"] == "CANCELLED"
@@ -280,10 +285,7 @@ def test_client_count_is_shown(server, open_ws):
     second = open_ws()
     assert server.get("/panels/counter").json()["clientCount"] == 2
     second.close()
-    deadline = time.monotonic() + 5
-    while server.get("/panels/counter").json()["clientCount"] != 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: server.get("/panels/counter").json()["clientCount"] == 1)
 
 
 def test_deleting_the_panel_closes_with_1000(server, open_ws):
@@ -319,7 +321,7 @@ def test_python_websockets(server):
             await ws.send(json.dumps({"type": "TRIGGER", "tool": "increment", "requestId": "p"}))
             types = [json.loads(await ws.recv())["type"] for _ in range(3)]
             assert types == ["PATCH", "EVENT", "RESULT"]
-            await asyncio.wait_for(await ws.ping(), 5)
+            await asyncio.wait_for(await ws.ping(), 30)
     asyncio.run(talk())
 
 

@@ -6,6 +6,7 @@ Loopback is what handlers may not reach: the servers that stand for the Internet
 runtime by their exact address and port, and one more, `inside`, is not.
 """
 import gzip
+import functools
 import http.server
 import json
 import socket
@@ -40,10 +41,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         self.query = dict(urllib.parse.parse_qsl(url.query))
         web, self.gone = self.server.web, False
-        with web.lock:
+        with web.changed:
+            self.round = web.requests
             web.requests.append(self)
             web.now += 1
             web.most = max(web.most, web.now)
+            web.changed.notify_all()
         try:
             getattr(self, "at_" + url.path.strip("/"), self.at_missing)()
         finally:
@@ -51,8 +54,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def leave(self):
         """It is at work no more. Before its last byte: who gets that may come again at once."""
-        with self.server.web.lock:
-            self.server.web.now -= not self.gone
+        with self.server.web.changed:
+            # One that a test left behind does not count in the next.
+            self.server.web.now -= not self.gone and self.round is self.server.web.requests
             self.gone = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = any_method
@@ -88,6 +92,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def at_redirect(self):
+        time.sleep(int(self.query.get("ms", 0)) / 1000)
         self.reply("moved", int(self.query.get("status", 302)), Location=self.query["to"])
 
     def at_chain(self):
@@ -99,11 +104,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.leave()
         self.reply("late")
 
+    def at_held(self):
+        """Answers when it is let go, or when `together` requests have been at work at once."""
+        with self.server.web.changed:
+            self.server.web.changed.wait_for(lambda: self.server.web.open or self.server.web.most >= int(
+                self.query.get("together", 1 << 30)), 60)
+        self.leave()
+        self.reply("late")
+
     def at_big(self):
         self.reply(b"x" * int(self.query["bytes"]))
 
     def at_zip(self):
-        body = gzip.compress(b"\0" * int(self.query["bytes"]))
+        body = compressed(int(self.query["bytes"]))
         self.reply(body, Content_Encoding="gzip", X_Compressed=str(len(body)))
 
     def at_layers(self):
@@ -150,6 +163,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(self.query["bytes"].encode("latin-1"))
 
 
+@functools.lru_cache
+def compressed(size):
+    """Zeros. Large ones take long: a test that is about something else asks for them before."""
+    return gzip.compress(b"\0" * size)
+
+
 class Web:
     """A server on 127.0.0.1 (or `host`), with TLS if `certificate` names its two files."""
 
@@ -168,13 +187,21 @@ class Web:
             context.load_cert_chain(*certificate)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
                                                      do_handshake_on_connect=False)
-        self.lock = threading.Lock()
+        self.changed = threading.Condition()
         self.reset()
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
     def reset(self):
-        self.requests, self.now, self.most, self.left = [], 0, 0, threading.Event()
+        with self.changed:
+            self.requests, self.now, self.most, self.left = [], 0, 0, threading.Event()
+            self.open = False
+
+    def let_go(self):
+        """What is held is answered, and what comes."""
+        with self.changed:
+            self.open = True
+            self.changed.notify_all()
 
     def url(self, path="/echo", host=None, **query):
         host = f"{host}:{self.port}" if host else self.address

@@ -35,7 +35,7 @@ def frame_bytes(opcode, payload=b"", fin=True, rsv=0, masked=True, length=None):
 class WebSocket:
     """A socket on a panel. `opened` is false if the server answered with something else."""
 
-    def __init__(self, server, panel="counter", path=None, headers=(), protocols=None, seconds=10):
+    def __init__(self, server, panel="counter", path=None, headers=(), protocols=None, seconds=30):
         self.wire = Wire(server, seconds)
         path = path or f"/panels/{panel}/ws"
         lines = [f"GET {path} HTTP/1.1", "Host: test", "Upgrade: websocket", "Connection: Upgrade",

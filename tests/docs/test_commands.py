@@ -5,8 +5,10 @@ The blocks of one document run in order in one shell, in an empty folder that ho
 need of the repository: `examples/`, and `build/release/bin` with the programs under test. The server
 listens on a free port: 3000 in a document is that port here.
 """
+import contextlib
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -22,7 +24,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN_DIR = pathlib.Path(os.environ.get("NX_BUILD_DIR", ROOT / "build/release")) / "bin"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/*/*.md")])
-BLOCK_SECONDS = 60
+BLOCK_SECONDS = 180
 
 # Commands that cannot run in a test, by document and first line, each with its reason.
 NOT_RUN = {
@@ -69,9 +71,11 @@ def documents_with_commands():
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """One below those that the system gives to whoever asks for any: nobody is given it meanwhile."""
+    while True:
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", random.randrange(12000, 32000)))
+            return one.getsockname()[1]
 
 
 class Shell:
@@ -125,7 +129,7 @@ class Shell:
         return text
 
     def wait_for_server(self):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['3000']}/ready", timeout=5):

@@ -115,7 +115,7 @@ test('a gap asks for the state again', async (t) => {
 test('a server that falls silent', async (t) => {
   const { server } = await open(t);
   const way = await proxy(t, server.url);
-  const panel = connect(t, new NexusClient(way.url, { WebSocket }), 'counter', { heartbeatMs: 300 });
+  const panel = connect(t, new NexusClient(way.url, { WebSocket }), 'counter', { heartbeatMs: 1000 });
   await panel.ready;
   const silent = new Promise((resolve) => panel.on('status', ({ error }) => error && resolve(error)));
   way.hold();
@@ -126,9 +126,9 @@ test('a server that falls silent', async (t) => {
 
 test('a page that stood still does not blame the server', async (t) => {
   const { client } = await open(t);
-  const panel = connect(t, client, 'counter', { heartbeatMs: 400 });
+  const panel = connect(t, client, 'counter', { heartbeatMs: 1000 });
   await panel.ready;
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500);
   const statuses = [];
   panel.on('status', ({ status }) => statuses.push(status));
   assert.equal((await panel.trigger('increment')).returnValue, 1);

@@ -73,7 +73,7 @@ export function token(permissions, more = {}) {
 
 /** Waits until `condition` holds: for it, not for a time. */
 export async function until(condition) {
-  for (const end = Date.now() + 20_000; !(await condition()); await sleep(5))
+  for (const end = Date.now() + 60_000; !(await condition()); await sleep(5))
     if (Date.now() > end) throw new Error(`never: ${condition}`);
 }
 
