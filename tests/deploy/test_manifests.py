@@ -159,7 +159,7 @@ def test_a_server_with_these_settings_serves_the_panels_of_the_volume(overlay, t
         result = server.trigger("hello", "greet", {"name": "you"}, headers=headers).json()
         assert result["returnValue"] == "Hello, you"
     metrics = server.logs("listening")[0]["metricsUrl"].rsplit(":", 1)[1]
-    found = requests.get(f"http://127.0.0.1:{metrics}/metrics", timeout=10)
+    found = requests.get(f"http://127.0.0.1:{metrics}/metrics", timeout=60)
     assert found.status_code == 200 and "nexus_build_info" in found.text
     server.stop_cleanly()
     assert bool(names) == any((tmp_path / "cache/bytecode").iterdir())
@@ -167,7 +167,7 @@ def test_a_server_with_these_settings_serves_the_panels_of_the_volume(overlay, t
 
 def test_service_links_would_stop_the_start(tmp_path):
     settings = settings_for_here("dev", tmp_path)
-    done = run(BIN_DIR / "nexus", "serve", env={**settings, "NEXUS_PORT": "tcp://10.96.0.1:80"}, timeout=30)
+    done = run(BIN_DIR / "nexus", "serve", env={**settings, "NEXUS_PORT": "tcp://10.96.0.1:80"}, timeout=60)
     assert done.returncode == 2 and "NEXUS_PORT" in done.stderr
 
 

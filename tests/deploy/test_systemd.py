@@ -208,7 +208,7 @@ def plain_health():
 @pytest.mark.parametrize("call", ["capset", "seccomp"])
 def test_the_calls_that_the_unit_adds_are_needed(tmp_path, call):
     server = start_confined(tmp_path, allowed_calls() - {call}, wait=False)
-    assert server.process.wait(30) == 1
+    assert server.process.wait(60) == 1
     server.process.stdout.close()
 
 

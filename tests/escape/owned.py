@@ -24,7 +24,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN_DIR = pathlib.Path(os.environ.get("NX_BUILD_DIR", ROOT / "build/release")) / "bin"
 LOCKED, UNLOCKED = "escape-sandbox", "escape-unlocked"
-PATIENCE = 10
+PATIENCE = 60
 
 # What wire.h calls them.
 CONFIG, SPAWN, READY, SPAWNED, FAILED, RUN, SEGMENT = 1, 2, 3, 4, 5, 9, 13

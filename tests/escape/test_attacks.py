@@ -2,17 +2,19 @@
 """What somebody would try who owns a worker. Each attack works in the control, a worker that is not
 locked in, and ends a locked one with SIGSYS, or comes to nothing in the way the row says."""
 import errno
+import fcntl
 import os
 import pathlib
 import signal
 import socket
 import struct
 import tempfile
+import termios
 import time
 import types
 
 import pytest
-from owned import SECRET, X86_64, Attack
+from owned import PATIENCE, SECRET, X86_64, Attack
 
 AT_FDCWD = -100
 O_RDWR, O_CREAT = 2, 0o100
@@ -217,9 +219,16 @@ def sends_a_descriptor(attack, world):
     return lambda outcome: outcome.results == [1] and len(came) == 1
 
 
+def wait_until_read(channel):
+    deadline = time.monotonic() + PATIENCE
+    while struct.unpack("i", fcntl.ioctl(channel, termios.TIOCOUTQ, bytes(4))) != (0,):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def receives_a_descriptor(attack, world):
     def during(worker):
-        time.sleep(0.05)  # so that it does not come with the frame
+        wait_until_read(worker.channel)  # so that it does not come with the frame
         try:
             socket.send_fds(worker.channel, [b"x"], [0])
         except BrokenPipeError:

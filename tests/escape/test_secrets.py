@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 from owned import needs_root, users
-from served import Installation
+from served import Installation, blackbox
 
 pytestmark = needs_root
 
@@ -59,6 +59,7 @@ def test_a_secret_is_in_one_place(user, tmp_path_factory, by_file):
         # The control: what is no secret is still where it was.
         assert "[stack]" in places(pid, address.encode())
         names = set()
+        blackbox.wait_until(lambda: len(relatives(pid)) >= 3)  # what listens may still be starting its worker
         others = relatives(pid)
         for other in others:
             names.add(re.search(r"^Name:\t(.*)$", pathlib.Path(f"/proc/{other}/status").read_text(

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An owned worker inside the whole server, reached as a client reaches it: the tool's arguments carry
 the attack. What is left of it is an error for that call."""
-import time
-
 import pytest
 from owned import LOCKED, UNLOCKED, Attack
 from served import Installation, blackbox
@@ -66,9 +64,7 @@ def test_many_attacks(server):
 
     def dead():
         return {line["pid"] for line in server.logs(ENDED)}
-    deadline = time.monotonic() + 10
-    while len(dead()) < 4 or dead() & set(server.workers()):  # zombies are among these
-        assert time.monotonic() < deadline
+    blackbox.wait_until(lambda: len(dead()) >= 4 and not dead() & set(server.workers()))
     assert server.get("/health").json()["status"] == "healthy"
 
 

@@ -98,14 +98,14 @@ class Installation:
     def processes(self):
         return blackbox.running_from(self.folder)
 
-    def wait_until_gone(self, seconds=10):
+    def wait_until_gone(self, seconds=60):
         return wait_for(lambda: not self.processes(), seconds)
 
     def remove(self):
         shutil.rmtree(self.folder)
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a client does with a server, and what it may conclude from the answers: the model that the
 server's state is compared with."""
+import itertools
 import json
 import socket
 
@@ -122,7 +123,7 @@ class Client:
     def ask(self, method, path, **options):
         """The reply, or None if there was none. A server that does not answer fails the test."""
         try:
-            return self.session.request(method, self.server.url + path, timeout=2 if self.may_wait else 20, **options)
+            return self.session.request(method, self.server.url + path, timeout=2 if self.may_wait else 60, **options)
         except requests.exceptions.Timeout as error:
             if self.may_wait:
                 return None
@@ -191,7 +192,7 @@ class Client:
             assert self.create().status_code == 201
         assert wait_for(lambda: self.ask("GET", f"/panels/{self.panel}").json()["status"] == "active")
         # Workers may be on their way back.
-        tries = iter(range(100))
+        tries = itertools.count()
         assert wait_for(lambda: self.trigger("mark", f"s{name}.{next(tries)}").get("status") == "success")
         self.model.check(self.state())
 

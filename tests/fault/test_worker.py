@@ -47,7 +47,7 @@ def test_a_worker_that_hangs_as_it_starts(installation, serve):
     os.kill(zygote, signal.SIGCONT)
     client.settle("replaced")
     assert control.disarm() > 1
-    assert sum("did not start in time" in line for line in server.errors) == 2, server.errors
+    assert wait_for(lambda: sum("did not start in time" in line for line in server.errors) >= 2), server.errors
     assert wait_for(lambda: all(state not in "ZT" for _, state in server.children()))
     client.close()
     server.stop_cleanly()

@@ -138,7 +138,7 @@ def code_of(result):
     return result.get("error", {}).get("code", result["status"])
 
 
-def run_cli(definition, *options, seconds=20):
+def run_cli(definition, *options, seconds=120):
     """`nexus run` of the panel's tool `t`: (exit code, result, standard error)."""
     environment = {name: value for name, value in os.environ.items()
                    if name == "PATH" or name.endswith("SAN_OPTIONS")}

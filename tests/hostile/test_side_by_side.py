@@ -31,7 +31,7 @@ HONEST = """
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_honest_among_hostile(lowered, workers):
-    server = lowered(WORKERS=workers, TIMEOUT_MS=30, MAX_EVENTS=20)
+    server = lowered(WORKERS=workers, TIMEOUT_MS=100, MAX_EVENTS=20)
     for i, code in enumerate(HOSTILE):
         server.make(f"hostile{i}", [harness.tool(code, ALL)], {"secret": i})
     names = ["honest0", "honest1"]
@@ -57,11 +57,12 @@ def test_honest_among_hostile(lowered, workers):
     for thread in attackers + honest:
         thread.start()
     for thread in honest:
-        thread.join(60)
+        thread.join(200)
     stop.set()
     for thread in attackers:
         thread.join(60)
-    # An honest call that the attackers kept from its processor may run out of its own 30 ms.
+    assert not any(thread.is_alive() for thread in honest)
+    # An honest call that the attackers kept from its processor may run out of its own 100 ms.
     late = [one for one in wrong if harness.code_of(one) == "TIMEOUT"]
     assert wrong == late and len(late) <= 6, wrong
     done = 60 - len([one for one in late])
@@ -92,7 +93,7 @@ ENDINGS = ["for (;;) {}", "throw new Error('no');", "const f = () => f() + 1; f(
 
 @pytest.fixture(scope="module")
 def quick(lowered):
-    return lowered(TIMEOUT_MS=80, SUSPEND_TIMEOUT_MS=150, MAX_STATE_MUTATIONS=50)
+    return lowered(TIMEOUT_MS=200, SUSPEND_TIMEOUT_MS=150, MAX_STATE_MUTATIONS=50)
 
 
 def create_anew(server, source):
@@ -122,9 +123,7 @@ def test_hostile_unmount(quick, code):
         assert quick.request("DELETE", "/panels/life").status_code == 204
         taken_s = time.monotonic() - begun
     assert taken_s - waits.seconds < 0.5 * harness.SLOWER
-    deadline = time.monotonic() + 5
-    while quick.get("/panels/life").status_code != 404:
-        assert time.monotonic() < deadline
+    harness.blackbox.wait_until(lambda: quick.get("/panels/life").status_code == 404)
     assert quick.create(LIFE % ("return;", "return;")).status_code == 201  # the id is free again
     assert quick.request("DELETE", "/panels/life").status_code == 204
 

@@ -19,12 +19,12 @@ def sleeping(world, panel_id, name="t"):
     thread.start()
 
     def result():
-        thread.join(20)
+        thread.join(60)
         return box[0]
     return result
 
 
-def wait_for_state(world, panel_id, key, value, seconds=10):
+def wait_for_state(world, panel_id, key, value, seconds=60):
     deadline = time.monotonic() + seconds
     while world.state(panel_id).get(key) != value:
         assert time.monotonic() < deadline, world.state(panel_id)
@@ -46,16 +46,16 @@ def mocked(tmp_path, handler, answers, grants=ALL, state=None, options=()):
 def test_calls_overlap(world):
     handler = """
       const done = await Promise.all([1, 2, 3, 4, 5].map(async (i) => {
-        await $ext.time.sleep(150);
+        await $ext.time.sleep(600);
         return i;
       }));
       return done;"""
     begun = time.monotonic()
     result, _ = world.once(handler, ALL)
     assert result["returnValue"] == [1, 2, 3, 4, 5]
-    assert 0.15 <= time.monotonic() - begun < 0.15 * 5  # one after the other
+    assert 0.6 <= time.monotonic() - begun < 0.6 * 5  # one after the other
     assert result["metrics"]["hostCalls"] == {"ext_call": 5}
-    assert result["metrics"]["durationUs"] < 100000
+    assert result["metrics"]["durationUs"] < 600000
 
 
 def test_chain(tmp_path):
@@ -191,7 +191,7 @@ def test_error_after_suspension_keeps_earlier_commits(world):
 ])
 def test_every_failure_after_suspension(world, body, code):
     handler = f"$state.a = 1; await $ext.time.sleep(1); {body}"
-    result, state = world.once(handler, ALL, {"a": 0}, timeoutMs=150 if code == "TIMEOUT" else 5000)
+    result, state = world.once(handler, ALL, {"a": 0}, timeoutMs=800 if code == "TIMEOUT" else 5000)
     assert result["status"] == "error" and harness.code_of(result) == (code or harness.code_of(result))
     assert state == {"a": 1}
     assert world.once("return 1;")[0]["returnValue"] == 1
@@ -265,7 +265,7 @@ def test_clock_moves_between_segments(world):
       const b = Date.now();
       return [b - a, Date.now() - b];""", ALL)
     passed, within = result["returnValue"]
-    assert 25 <= passed < 2000 and within == 0
+    assert 25 <= passed < 60000 and within == 0
 
 
 def test_grants_hold_after_suspension(world):
@@ -324,13 +324,11 @@ def test_answer_is_data(tmp_path):
 
 def test_many_sleepers_leave_room(lowered):
     """One panel full of sleepers does not keep another one from working."""
-    server = lowered(MAX_INSTANCES=32, SUSPEND_TIMEOUT_MS=1500)
-    server.make("sleepers", [harness.tool("await $ext.time.sleep(600); return 1;", ALL)])
+    server = lowered(MAX_INSTANCES=32)
+    server.make("sleepers", [harness.tool("await $ext.time.sleep(2000); return 1;", ALL)])
     server.make("neighbour", [harness.tool("return 1;")])
-    results = [sleeping(server, "sleepers") for _ in range(20)]
-    deadline = time.monotonic() + 10
-    while server.get("/health").json()["panels"]["suspended"] == 0:
-        assert time.monotonic() < deadline
+    results = [sleeping(server, "sleepers") for _ in range(12)]  # more than a panel may have
+    harness.blackbox.wait_until(lambda: server.get("/health").json()["panels"]["suspended"] == 1)
     assert server.run("neighbour")["returnValue"] == 1
     assert server.get("/health").json()["panels"]["suspended"] == 1  # they sleep on
     assert {harness.code_of(one()) for one in results} == {"success"}

@@ -127,7 +127,7 @@ def test_no_zombies(start):
         until(lambda: zygote not in container.processes() and
               not set(workers) & set(container.processes()), "the dead to be gone")
     until(lambda: len(container.workers()) >= 2, "new workers")
-    assert not [1 for status in container.processes().values() if status["State"].startswith("Z")]
+    until(lambda: not [1 for status in container.processes().values() if status["State"].startswith("Z")], "their burial")
     assert container.healthy()
 
 

@@ -180,7 +180,7 @@ static void set_up(void) {
     nx_ext_http_config_default(&config);
     config.allowed_domains = "127.0.0.1";
     config.allow_addresses = address;
-    config.timeout_ms = 500; // what cannot be watched for lack of memory ends like this
+    config.timeout_ms = 3000; // what cannot be watched for lack of memory ends like this
     assert_int_equal(uv_loop_init(&loop), 0);
     assert_int_equal(nx_ext_registry_new(&registry, &loop, &err), 0);
     if (nx_ext_register_http(registry, &config, &err))

@@ -165,12 +165,13 @@ void pool_stop(void) {
     loop_until(is_set, &stopped);
     test_pool = NULL;
     check_nothing_left();
-    for (int tries = 0; tries < 200 && !process_gone(stats.zygote_pid); tries++) {
+    for (int tries = 0; tries < PATIENCE_MS / 10 && !process_gone(stats.zygote_pid); tries++) {
         usleep(10000);
     }
     assert_true(process_gone(stats.zygote_pid));
     for (size_t i = 0; i < MAX_TEST_WORKERS && stats.worker_pids[i] != 0; i++) {
-        for (int tries = 0; tries < 200 && !process_gone(stats.worker_pids[i]); tries++) {
+        for (int tries = 0; tries < PATIENCE_MS / 10 && !process_gone(stats.worker_pids[i]);
+             tries++) {
             usleep(10000);
         }
         assert_true(process_gone(stats.worker_pids[i]));

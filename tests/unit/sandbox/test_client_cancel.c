@@ -51,6 +51,11 @@ static void cancel_before_it_was_sent(void **unused) {
     nx_code_unref(code);
 }
 
+static bool is_running(void *unused) {
+    (void)unused;
+    return pool_stats().running == 1;
+}
+
 // Its grants go with the caller; what the segment did is not even looked at.
 static void cancel_while_it_runs(void **unused) {
     (void)unused;
@@ -68,8 +73,7 @@ static void cancel_while_it_runs(void **unused) {
         struct nx_code *code = code_of_program(program);
         struct run run;
         run_start(&run, code, &(struct run_options){.caps = "state:write:k events:emit:x ext:e"});
-        loop_for(10);
-        assert_int_equal(pool_stats().running, 1);
+        loop_until(is_running, NULL);
         struct spent spent;
         assert_true(cancel(&run, &spent));
         nx_code_unref(code);
@@ -113,8 +117,7 @@ static void cancel_while_the_resume_runs(void **unused) {
     run_start(&run, code, &(struct run_options){.caps = all});
     run_wait(&run, 1);
     run_resume(&run, 1, "null");
-    loop_for(10);
-    assert_int_equal(pool_stats().running, 1);
+    loop_until(is_running, NULL);
     run_free(&run);
     run_expect_silence(&run, 1);
     nx_code_unref(code);
@@ -131,7 +134,7 @@ static void cancel_what_hangs(void **unused) {
     limits.timeout_ms = 30;
     struct run run;
     run_start(&run, code, &(struct run_options){.limits = limits});
-    loop_for(10);
+    loop_until(is_running, NULL);
     struct spent spent;
     assert_true(cancel(&run, &spent));
     run_expect_silence(&run, 0);
@@ -139,11 +142,6 @@ static void cancel_what_hangs(void **unused) {
     assert_int_equal(spent.times, 1);
     assert_true(spent.run_us >= (limits.timeout_ms + NX_WATCHDOG_GRACE_MS) * 1000);
     nx_code_unref(code);
-}
-
-static bool is_running(void *unused) {
-    (void)unused;
-    return pool_stats().running == 1;
 }
 
 static bool is_replaced(void *user) {

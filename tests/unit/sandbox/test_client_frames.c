@@ -239,7 +239,7 @@ static void a_suspended_execution_stays_suspended(void **unused) {
     forge(&payload, &suspended);
     program_frame(program, NX_FRAME_SEGMENT, 0, nx_buf_span(&payload));
     nx_buf_free(&payload);
-    program_sleep(program, 30);
+    program_sleep(program, 500); // so that the two are not read at once
     program_segment(program, &done);
     struct nx_code *code = code_of_program(program);
     struct run run;

@@ -341,7 +341,7 @@ static void what_is_sent_ahead_is_bounded(void **unused) {
 
 static void a_slow_one_holds_nobody_up(void **unused) {
     (void)unused;
-    struct nx_code *good = quick(0), *takes_long = code_of_slow(400);
+    struct nx_code *good = quick(0), *takes_long = code_of_slow(2000);
     struct run hog, others[MANY];
     run_start(&hog, takes_long, NULL);
     start_many(others, good);

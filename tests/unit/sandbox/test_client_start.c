@@ -242,6 +242,11 @@ static void workers_stay_when_another_cannot_be_held(void **unused) {
 
 enum { PHASES = 6 };
 
+static bool nothing_waits(void *unused) {
+    (void)unused;
+    return pool_stats().waiting == 0;
+}
+
 // One execution, or more, in every phase there is.
 static void start_in_every_phase(struct run runs[PHASES], struct nx_code *codes[2]) {
     struct nx_buf *program = program_new();
@@ -260,7 +265,7 @@ static void start_in_every_phase(struct run runs[PHASES], struct nx_code *codes[
     run_start(&runs[3], codes[1], &options); // runs
     run_start(&runs[4], codes[1], &options); // was sent
     run_resume(&runs[1], 1, "null");         // likewise
-    loop_for(20);
+    loop_until(nothing_waits, NULL);
     run_resume(&runs[2], 1, "null");         // not yet sent
     run_start(&runs[5], codes[1], &options); // likewise
     assert_int_equal(pool_stats().suspended, 1);

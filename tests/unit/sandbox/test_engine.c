@@ -306,7 +306,7 @@ static void deadline_stops_loops_and_builtins(void **unused) {
         nx_engine_clear_deadline();
         assert_int_equal(slow_calls, 1);
         assert_true(trap == NX_TRAP_DEADLINE || outcome == NX_GUEST_ERROR);
-        assert_true(nx_clock_monotonic_ns() - start < 2000000000);
+        assert_true(nx_clock_monotonic_ns() - start < 20000000000);
         nx_instance_free(instance);
     }
 }
