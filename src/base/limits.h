@@ -171,6 +171,11 @@
 #define NX_LARGE_STATE_BYTES           ((size_t)256 * 1024)
 // Bytes waiting in the kernel for one worker's socket before it gets no further work.
 #define NX_WORKER_FEED_BYTES           (1024 * 1024)
+// One read of a worker's socket; and what a worker may take of a turn of the loop, about, reading
+// its frames and sending to it: then the other sockets get theirs.
+#define NX_WORKER_READ_BYTES           (64 * 1024)
+#define NX_WORKER_TURN_READ_NS         50000
+#define NX_WORKER_TURN_SENT_BYTES      (256 * 1024)
 // Bytecode that one worker keeps warm; the least recently used goes first.
 #define NX_MAX_WORKER_CODE_BYTES       ((size_t)64 * 1024 * 1024)
 // Compilations waiting for a worker, all panels together.
@@ -342,6 +347,12 @@
 // When so much of large bodies has been read in one turn of the loop, others wait for the next one:
 // reading and keeping 64 KB takes some 40 us.
 #define NX_HTTP_TURN_BYTES             (32 * 1024)
+// What the requests that came at once on one connection may take of a turn, the first one aside: a
+// single read holds some two thousand of the smallest.
+#define NX_HTTP_TURN_NS                100000
+// Connections accepted in a turn. Established ones come first: a storm of new ones would hold them
+// up for milliseconds.
+#define NX_HTTP_TURN_ACCEPTS           2
 // Room in front of a reply's body for its head: fixed headers, a request id, a panel id and an
 // origin fit.
 #define NX_HTTP_HEAD_ROOM_BYTES        1536
@@ -385,10 +396,18 @@
 #define NX_MAX_WS_HELD_BYTES           ((size_t)256 * 1024 * 1024)
 // What the system may hold for a socket, not yet sent: enough to keep a fast line busy.
 #define NX_WS_UNSENT_BYTES             (128 * 1024)
+// Frames written to one socket at once; and bytes, too, about. In one turn of the loop no socket is
+// begun with after so much or so long: then whoever else waits for the loop comes first. So do they
+// after a turn in which that much was queued, for it took a while itself.
+#define NX_WS_BATCH_FRAMES             64
+#define NX_WS_TURN_BYTES               (64 * 1024)
+#define NX_WS_TURN_NS                  100000
 // Triggers one socket may have under way.
 #define NX_MAX_WS_CALLS                64
-// Keys one socket may narrow its PATCHes to.
+// Keys one socket may narrow its PATCHes to, and their bytes together: the sockets of the default
+// MAX_CLIENTS then keep some 200 MB of them at most.
 #define NX_MAX_WS_KEYS                 256
+#define NX_MAX_WS_KEY_BYTES            (16 * 1024)
 // Tickets that are out: of all, and of one subject, so that none takes them all; and how long each
 // is good for.
 #define NX_MAX_WS_TICKETS              10000

@@ -11,9 +11,6 @@
 #include "base/fd.h"
 #include "kernel/http_conn.h"
 
-// Established connections come first: a storm of new ones would hold them up for milliseconds.
-enum { ACCEPTS_PER_TURN = 2 };
-
 static void on_refused(uv_handle_t *handle) {
     free(handle->data);
 }
@@ -91,7 +88,7 @@ static uv_stream_t *listener_of(struct nx_http *http, unsigned index) {
 // Takes the connection that waits in the listener, unless it has to wait on.
 static void take_next(struct nx_http *http, unsigned index) {
     struct nx_http_conn *conn =
-        http->turn_accepts < ACCEPTS_PER_TURN ? calloc(1, sizeof *conn) : NULL;
+        http->turn_accepts < NX_HTTP_TURN_ACCEPTS ? calloc(1, sizeof *conn) : NULL;
     http->accept_left[index] = !conn;
     if (!conn)
         return;
@@ -111,7 +108,10 @@ void nx_http_on_connection(uv_stream_t *listener, int status) {
 }
 
 void nx_http_accept_left(struct nx_http *http) {
-    for (unsigned i = 0; i < NX_HTTP_LISTENERS; i++)
-        if (http->accept_left[i])
-            take_next(http, i);
+    // Each turn begins with another one: those behind two that are stormed would never have theirs.
+    for (unsigned i = 0; i < NX_HTTP_LISTENERS; i++) {
+        unsigned index = (unsigned)((http->turn + i) % NX_HTTP_LISTENERS);
+        if (http->accept_left[index])
+            take_next(http, index);
+    }
 }

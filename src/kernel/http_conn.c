@@ -78,6 +78,7 @@ void nx_http_conn_close(struct nx_http_conn *conn) {
     if (conn->resuming)
         TAILQ_REMOVE(&conn->http->resume, conn, resume_link);
     conn->resuming = false;
+    nx_http_conn_forget_put_off(conn);
     uv_close((uv_handle_t *)&conn->tcp, on_closed);
 }
 
@@ -270,7 +271,8 @@ static size_t take_request(struct nx_http_conn *conn, struct nx_span data) {
     struct nx_span body = nx_span_of(data.data + head.bytes, (size_t)head.content_length);
     if (head.chunked) {
         if (!take_chunks(conn, &head, data)) {
-            await(conn, NX_AWAIT_BODY);
+            if (conn->state == NX_CONN_READING)
+                await(conn, NX_AWAIT_BODY);
             return 0;
         }
         total = conn->chunk_pos;
@@ -284,18 +286,22 @@ static size_t take_request(struct nx_http_conn *conn, struct nx_span data) {
     return (size_t)total;
 }
 
-// Handles the requests in `data` one after the other, as long as each is answered at once. Returns
-// how many bytes they took.
+// Handles the requests in `data` one after the other, as long as each is answered at once and the
+// turn of the loop leaves time for it; what is left has its turn later. Returns how many bytes they
+// took.
 static size_t take_requests(struct nx_http_conn *conn, struct nx_span data) {
+    const uint64_t until_ns = nx_clock_monotonic_ns() + NX_HTTP_TURN_NS;
     size_t used = 0;
+    bool more;
     conn->processing = true;
-    while (conn->state == NX_CONN_READING && used < data.len) {
+    do {
         size_t taken = take_request(conn, nx_span_of(data.data + used, data.len - used));
-        if (taken == 0)
-            break;
         used += taken;
-    }
+        more = conn->state == NX_CONN_READING && taken && used < data.len;
+    } while (more && nx_clock_monotonic_ns() < until_ns);
     conn->processing = false;
+    if (more)
+        nx_http_conn_resume(conn);
     return used;
 }
 
@@ -312,13 +318,19 @@ static void process_received(struct nx_http_conn *conn) {
         struct nx_buf first = conn->in;
         nx_buf_init(&conn->in, first.max_bytes);
         nx_http_conn_account(conn);
-        begin_frames(conn, nx_buf_span(&first));
+        resume_reading(conn);
+        if (conn->state == NX_CONN_UPGRADED)
+            begin_frames(conn, nx_buf_span(&first));
         nx_buf_free(&first);
         return;
     }
+    if (conn->state != NX_CONN_READING || conn->resuming)
+        return;
     // Nothing more will come to complete what is left.
-    if (conn->state == NX_CONN_READING && conn->peer_done)
+    if (conn->peer_done)
         nx_http_conn_close(conn);
+    else
+        resume_reading(conn);
 }
 
 // ---- What came
@@ -344,7 +356,8 @@ static void keep_received(struct nx_http_conn *conn, struct nx_span data) {
             nx_http_conn_close(conn);
         return;
     }
-    if (conn->state != NX_CONN_READING && conn->in.len > NX_MAX_HTTP_AHEAD_BYTES) {
+    bool has_requests = conn->state != NX_CONN_READING || conn->resuming;
+    if (has_requests && conn->in.len > NX_MAX_HTTP_AHEAD_BYTES) {
         uv_read_stop((uv_stream_t *)&conn->tcp);
         conn->paused = true;
     }
@@ -364,7 +377,7 @@ void nx_http_conn_received(struct nx_http_conn *conn, struct nx_span data) {
     }
     bool had = conn->in.len > 0;
     keep_received(conn, nx_span_of(data.data + used, data.len - used));
-    if (had && conn->state == NX_CONN_READING)
+    if (had && conn->state == NX_CONN_READING && !conn->resuming)
         process_received(conn);
 }
 
@@ -397,15 +410,19 @@ static void resume_reading(struct nx_http_conn *conn) {
 
 static void on_resumer(uv_idle_t *resumer) {
     struct nx_http *http = resumer->data;
-    // Ends: each turn takes a connection off, and none comes on without using up what it had read.
-    while (!TAILQ_EMPTY(&http->resume)) {
-        struct nx_http_conn *conn = TAILQ_FIRST(&http->resume);
+    struct nx_http_conn *conn;
+    size_t count = 0;
+    TAILQ_FOREACH(conn, &http->resume, resume_link)
+    count++;
+    // Those that come on again have their turn in the loop's next.
+    while (count-- > 0 && (conn = TAILQ_FIRST(&http->resume))) {
         TAILQ_REMOVE(&http->resume, conn, resume_link);
         conn->resuming = false;
         if (conn->state == NX_CONN_READING)
             process_received(conn);
     }
-    uv_idle_stop(resumer);
+    if (TAILQ_EMPTY(&http->resume))
+        uv_idle_stop(resumer);
 }
 
 void nx_http_conn_resume(struct nx_http_conn *conn) {
@@ -427,7 +444,8 @@ void nx_http_conn_replied(struct nx_http_conn *conn) {
     conn->state = NX_CONN_READING;
     conn->deadline_ms = 0;
     await(conn, NX_AWAIT_REQUEST);
-    resume_reading(conn);
+    if (conn->in.len <= NX_MAX_HTTP_AHEAD_BYTES) // else when some of it is used up
+        resume_reading(conn);
     // Not from here: this may be deep inside a callback of the runtime.
     if (!conn->processing && (conn->in.len || conn->peer_done) && conn->state == NX_CONN_READING)
         nx_http_conn_resume(conn);

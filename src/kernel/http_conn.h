@@ -71,6 +71,7 @@ struct nx_http_conn {
     bool processing;      // inside the loop over received requests
     bool resuming;        // on http->resume
     bool paused;          // reading stopped: too much read ahead
+    bool put_off;         // on http->put_off: reading stopped for some turns
     bool peer_done;       // the client sends no more
     bool keep_alive;      // of the request at work
     bool ws_only;         // came in on WS_PORT
@@ -82,7 +83,7 @@ struct nx_http_conn {
     enum nx_http_route route;
     const char *allowed_origin;   // its page may read the reply: Access-Control-Allow-Origin
     struct nx_identity *identity; // owned reference: its bearer; NULL where no token is asked for
-    TAILQ_ENTRY(nx_http_conn) resume_link;
+    TAILQ_ENTRY(nx_http_conn) resume_link, put_off_link;
 
     struct nx_buf in;             // received and not yet used
     bool admitted;                // the head at its start was looked at: its body is being received
@@ -138,8 +139,10 @@ struct nx_http {
     uv_idle_t resumer;   // active while `resume` holds somebody
     uv_prepare_t turner; // counts the turns of the loop
     uint64_t turn;
-    size_t turn_bytes;     // read in this one
-    uint32_t turn_accepts; // and connections taken
+    size_t turn_bytes;                // read in this one
+    uint32_t turn_accepts;            // and connections taken
+    struct nx_http_conn_list put_off; // bodies that wait for a later turn, longest first
+    uint32_t put_off_count;
     struct nx_http_conn_list conns;
     struct nx_http_conn_list resume; // kept-alive connections with a request already read
     uint32_t conn_count;
@@ -206,6 +209,8 @@ void nx_http_conn_resume(struct nx_http_conn *conn);
 void nx_http_read_init(struct nx_http *http);
 // Reads, from now on or again after uv_read_stop; closes the connection where that fails.
 void nx_http_conn_read_on(struct nx_http_conn *conn);
+// Takes it off http->put_off, if it is there.
+void nx_http_conn_forget_put_off(struct nx_http_conn *conn);
 
 // ---- http_accept.c
 

@@ -7,11 +7,38 @@
 enum {
     // Less than this has come of a body: it goes the way of everything small.
     SMALL_BYTES = 16 * 1024,
-    // What is read of small things when the turn has had its bytes: most requests and messages.
+    // What is read when the turn has had its bytes: most requests and messages.
     LEAST_BYTES = 4 * 1024,
-    // A body is not put off for longer: the loop tells of those first who have sent for longest.
+    // A body is not put off for longer.
     MOST_TURNS = 64,
 };
+
+void nx_http_conn_forget_put_off(struct nx_http_conn *conn) {
+    if (!conn->put_off)
+        return;
+    conn->put_off = false;
+    conn->http->put_off_count--;
+    TAILQ_REMOVE(&conn->http->put_off, conn, put_off_link);
+}
+
+// The loop is not to tell of it meanwhile: from a thousand sockets on that have something, libuv
+// asks for them dozens of times before it ends the turn.
+static void put_off(struct nx_http_conn *conn) {
+    uv_read_stop((uv_stream_t *)&conn->tcp);
+    conn->put_off = true;
+    conn->http->put_off_count++;
+    TAILQ_INSERT_TAIL(&conn->http->put_off, conn, put_off_link);
+}
+
+// So many that none waits for longer than MOST_TURNS.
+static void read_put_off(struct nx_http *http) {
+    uint32_t count = (http->put_off_count + MOST_TURNS - 1) / MOST_TURNS;
+    for (; count > 0; count--) {
+        struct nx_http_conn *conn = TAILQ_FIRST(&http->put_off);
+        nx_http_conn_forget_put_off(conn);
+        nx_http_conn_read_on(conn);
+    }
+}
 
 static void on_turn(uv_prepare_t *turner) {
     struct nx_http *http = turner->data;
@@ -19,6 +46,7 @@ static void on_turn(uv_prepare_t *turner) {
     http->turn_bytes = 0;
     http->turn_accepts = 0;
     nx_http_accept_left(http);
+    read_put_off(http);
 }
 
 void nx_http_read_init(struct nx_http *http) {
@@ -36,19 +64,15 @@ static uv_buf_t in_place(struct nx_http_conn *conn) {
     return uv_buf_init(in->data + in->len, (unsigned)(want < room ? want : room));
 }
 
-static bool is_put_off(const struct nx_http_conn *conn) {
-    const struct nx_http *http = conn->http;
-    return http->turn_bytes >= NX_HTTP_TURN_BYTES && http->turn - conn->read_turn < MOST_TURNS;
-}
-
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     (void)suggested;
     struct nx_http_conn *conn = handle->data;
     struct nx_http *http = conn->http;
     bool in_body = conn->state == NX_CONN_READING && conn->need_bytes > conn->in.len &&
                    conn->in.len >= SMALL_BYTES;
-    bool put_off = is_put_off(conn);
-    if (conn->read_turn == http->turn || (in_body && put_off)) {
+    bool enough = http->turn_bytes >= NX_HTTP_TURN_BYTES;
+    bool later = in_body && enough && http->turn - conn->read_turn < MOST_TURNS;
+    if (conn->read_turn == http->turn || later) {
         *buf = uv_buf_init(NULL, 0);
         return;
     }
@@ -56,11 +80,15 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     if (in_body)
         *buf = in_place(conn);
     if (!in_body || buf->len == 0)
-        *buf = uv_buf_init(http->scratch, put_off ? LEAST_BYTES : sizeof http->scratch);
+        *buf = uv_buf_init(http->scratch, sizeof http->scratch);
+    if (enough && buf->len > LEAST_BYTES)
+        buf->len = LEAST_BYTES;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     struct nx_http_conn *conn = stream->data;
+    if (n == UV_ENOBUFS && conn->read_turn != conn->http->turn)
+        put_off(conn);
     if (n == 0 || n == UV_ENOBUFS)
         return; // not now
     if (n < 0) {

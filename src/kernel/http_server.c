@@ -168,6 +168,7 @@ static struct nx_http *new_server(uv_loop_t *loop, struct nx_runtime *runtime,
     http->spare_fd = -1;
     TAILQ_INIT(&http->conns);
     TAILQ_INIT(&http->resume);
+    TAILQ_INIT(&http->put_off);
     nx_buf_init(&http->out, NX_MAX_HTTP_REPLY_BYTES);
     // Without entropy, ids of requests are still distinct within one run.
     if (getrandom(&http->request_seed, sizeof http->request_seed, 0) < 0)

@@ -7,11 +7,6 @@
 #include "base/clock.h"
 #include "kernel/ws_session.h"
 
-// Of one session at once, about: others come first then. In one turn of the loop no session begins
-// after so much, or so long: then whoever else waits for the loop comes first. So do they after a
-// turn in which that much was queued, for it took a while itself.
-enum { BATCH_FRAMES = 64, TURN_BYTES = 64 * 1024, TURN_NS = 100 * 1000 };
-
 // ---- What is held
 
 void nx_ws_account(struct nx_ws_session *s) {
@@ -184,6 +179,7 @@ static bool write_later(struct nx_ws_session *s, size_t offset) {
     nx_ws_account(s);
     if (uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &buf, 1, on_written) == 0)
         return true;
+    s->writing = false;
     nx_ws_text_unref(text);
     return false;
 }
@@ -219,10 +215,10 @@ static bool make_resync(struct nx_ws_session *s, struct nx_ws_item *item) {
 }
 
 // Lists the frames to be written next. False: no memory.
-static bool collect(struct nx_ws_session *s, uv_buf_t bufs[BATCH_FRAMES], unsigned *count) {
+static bool collect(struct nx_ws_session *s, uv_buf_t bufs[NX_WS_BATCH_FRAMES], unsigned *count) {
     size_t bytes = 0;
     *count = 0;
-    while (*count < s->queue.count && *count < BATCH_FRAMES && bytes < TURN_BYTES) {
+    while (*count < s->queue.count && *count < NX_WS_BATCH_FRAMES && bytes < NX_WS_TURN_BYTES) {
         struct nx_ws_item *item = nx_ws_items_at(&s->queue, *count);
         if (!item->text && !make_resync(s, item))
             return false;
@@ -234,7 +230,7 @@ static bool collect(struct nx_ws_session *s, uv_buf_t bufs[BATCH_FRAMES], unsign
 
 // Writes one batch. 1: the socket took it; 0: not all of it; -1: the connection is broken.
 static int write_batch(struct nx_ws_session *s) {
-    uv_buf_t bufs[BATCH_FRAMES];
+    uv_buf_t bufs[NX_WS_BATCH_FRAMES];
     unsigned count, done = 0;
     if (!add_controls(s) || !collect(s, bufs, &count))
         return -1;
@@ -273,18 +269,18 @@ void nx_ws_flush(struct nx_ws_session *s) {
 // Those that are touched meanwhile have their turn in the next round, after those left over.
 static void write_turn(struct nx_ws *ws) {
     uint32_t left = ws->dirty_count;
-    const uint64_t until_ns = left > 0 ? nx_clock_monotonic_ns() + TURN_NS : 0;
+    const uint64_t until_ns = left > 0 ? nx_clock_monotonic_ns() + NX_WS_TURN_NS : 0;
     for (; left > 0 && ws->dirty_count > 0; left--) {
         struct nx_ws_session *s = TAILQ_FIRST(&ws->dirty);
         nx_ws_untouch(s);
         nx_ws_flush(s);
-        if (ws->written_bytes >= TURN_BYTES || nx_clock_monotonic_ns() >= until_ns)
+        if (ws->written_bytes >= NX_WS_TURN_BYTES || nx_clock_monotonic_ns() >= until_ns)
             break;
     }
 }
 
 void nx_ws_flush_all(struct nx_ws *ws) {
-    ws->put_off = !ws->put_off && ws->queued_bytes > TURN_BYTES;
+    ws->put_off = !ws->put_off && ws->queued_bytes > NX_WS_TURN_BYTES;
     ws->queued_bytes = ws->written_bytes = 0;
     if (!ws->put_off)
         write_turn(ws);

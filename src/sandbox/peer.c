@@ -9,13 +9,10 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/limits.h"
 #include "sandbox/pool.h"
 
 enum {
-    READ_BYTES = 64 * 1024,
-    // Of each worker in a turn of the loop, about: then the other sockets get theirs.
-    READ_PER_TURN_NS = 50 * 1000,
-    SENT_PER_TURN_BYTES = 256 * 1024,
     KEPT_BUFFER_BYTES = 1024 * 1024,
     SMALL_FRAMES_BYTES = 1024,     // room for a few without payload
     LARGE_FRAME_BYTES = 64 * 1024, // from here on copying costs more than another system call
@@ -159,7 +156,7 @@ static void drop_sent(struct nx_peer *peer) {
 
 void nx_peer_flush(struct nx_peer *peer) {
     struct nx_span piece;
-    size_t left = SENT_PER_TURN_BYTES;
+    size_t left = NX_WORKER_TURN_SENT_BYTES;
     while (left != 0 && (piece = next_piece(peer)).len != 0) {
         const ssize_t got = send(peer->channel, piece.data, piece.len < left ? piece.len : left,
                                  MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -241,7 +238,8 @@ static int handle_all(struct nx_peer *peer) {
     if (peer->in.len >= sizeof(header) && status == 0) {
         // The rest of a large frame comes in many pieces: it is given its room at once. What a
         // liar does not send is not touched, and so takes no memory.
-        nx_buf_expect(&peer->in, header.payload_bytes + sizeof(header) - peer->in.len + READ_BYTES);
+        nx_buf_expect(&peer->in,
+                      header.payload_bytes + sizeof(header) - peer->in.len + NX_WORKER_READ_BYTES);
     }
     // Nothing is due from a worker that has answered everything, not even the start of a frame.
     return peer->in.len != 0 && peer->flying_count == 0 ? NX_E_PROTOCOL : status;
@@ -249,10 +247,11 @@ static int handle_all(struct nx_peer *peer) {
 
 void nx_peer_read(struct nx_peer *peer) {
     const uv_poll_t *poll = peer->poll;
-    const uint64_t until = nx_clock_monotonic_ns() + READ_PER_TURN_NS;
+    const uint64_t until = nx_clock_monotonic_ns() + NX_WORKER_TURN_READ_NS;
     do {
-        char *to = nx_buf_reserve(&peer->in, READ_BYTES);
-        const ssize_t got = to != NULL ? recv(peer->channel, to, READ_BYTES, MSG_DONTWAIT) : 0;
+        char *to = nx_buf_reserve(&peer->in, NX_WORKER_READ_BYTES);
+        const ssize_t got =
+            to != NULL ? recv(peer->channel, to, NX_WORKER_READ_BYTES, MSG_DONTWAIT) : 0;
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             break;
         }
@@ -265,7 +264,7 @@ void nx_peer_read(struct nx_peer *peer) {
             nx_peer_end(peer, NX_PEER_ROGUE);
             return;
         }
-        if (got < READ_BYTES) {
+        if (got < NX_WORKER_READ_BYTES) {
             break;
         }
     } while (peer->poll == poll && nx_clock_monotonic_ns() < until);

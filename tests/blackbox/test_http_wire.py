@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP on the wire: framing, pipelining, limits, and clients that mean harm."""
 import json
+import signal
 import socket
+import threading
 import time
 
 import pytest
 
-from conftest import wait_until
+from conftest import Wire, processes, wait_until
 
 GET = b"GET /panels/counter/state HTTP/1.1\r\nHost: h\r\n\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -84,6 +86,47 @@ def test_pipelining_more_than_is_read_ahead(wire):
         assert one.read().json()["returnValue"] == i
 
 
+def test_others_come_in_between_what_is_pipelined(start):
+    """A single read holds a thousand requests: who asks meanwhile does not wait for all of them."""
+    server = start(env={"LOG_LEVEL": "debug"})
+    count = 1000
+    with Wire(server) as flood, Wire(server) as other:
+        for one in (other, flood):  # the last one is the first to be told of again
+            assert one.send(b"GET /ready HTTP/1.1\r\nHost: h\r\n\r\n").read().status == 200
+        server.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: processes()[server.process.pid][1] == "T")
+        flood.send(b"".join(b"GET /health HTTP/1.1\r\nHost: h\r\nX-Request-Id: f%d\r\n\r\n" % i
+                            for i in range(count)))
+        other.send(b"GET /ready HTTP/1.1\r\nHost: h\r\nX-Request-Id: other\r\n\r\n")
+        server.process.send_signal(signal.SIGCONT)
+        assert other.read().status == 200
+        assert [flood.read().headers["x-request-id"] for _ in range(count)] == [f"f{i}" for i in range(count)]
+        wait_until(lambda: len(server.logs("request")) == count + 3)
+    answered = [line["requestId"] for line in server.logs("request")]
+    assert answered.index("other") < count // 2
+    server.stop_cleanly()
+
+
+def test_a_refused_body_keeps_no_connection(server, wire):
+    """One that says nothing more, but does not go either, is closed soon: not when a body would be late."""
+    before = server.fds_at_rest()
+    chunked = post(headers=b"Transfer-Encoding: chunked\r\n").replace(b"Content-Length: 2\r\n", b"")
+    one = wire(chunked.replace(b"{}", b"x"))
+    assert one.read().status == 400
+    server.wait_for_fds(before, seconds=20)
+
+
+def test_pipelining_more_than_a_connection_may_keep(wire):
+    """Each request goes through the sandbox: many come meanwhile, of which only so many are read ahead."""
+    one = wire(seconds=20)
+    data, total = post(headers=b"X-Padding: " + b"x" * 8000 + b"\r\n"), 3000
+    sender = threading.Thread(target=lambda: one.send(data * total))
+    sender.start()
+    answers = [one.read().json()["returnValue"] for _ in range(total)]
+    sender.join()
+    assert answers == list(range(1, total + 1))
+
+
 def long_text(size, seed):
     """Text in which every place differs from what stands a piece or a buffer further on."""
     return "".join(f"{seed + at:x}." for at in range(0, size * 7, 7))[:size]
@@ -111,6 +154,31 @@ def test_many_large_bodies_at_once(wire):
             one.send(body[at:at + 30000])
     for one, text in zip(every, texts):
         assert one.read().json()["returnValue"]["args"] == {"text": text}
+
+
+def test_others_come_in_between_large_bodies_that_are_there_at_once(start):
+    """Of the first much is read, of the others little: those who ask for little are not behind them."""
+    server = start(env={"LOG_LEVEL": "debug"})
+    assert server.create().status_code == 201
+    body = b'{"text":"' + b"x" * 50000 + b'"}'
+    every, ids = [Wire(server) for _ in range(20)], set()
+    with Wire(server) as other:
+        for one in (other, *every, *[every[0]] * 100):  # all are accepted, and the others idle for long
+            assert one.send(b"GET /ready HTTP/1.1\r\nHost: h\r\n\r\n").read().status == 200
+        server.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: processes()[server.process.pid][1] == "T")
+        for number, one in enumerate(every):
+            ids.add(f"body{number}")
+            one.send(post(body, b"/panels/counter/ws-ticket", b"X-Request-Id: body%d\r\n" % number))
+        other.send(b"GET /ready HTTP/1.1\r\nHost: h\r\nX-Request-Id: other\r\n\r\n")
+        server.process.send_signal(signal.SIGCONT)
+        assert [one.read().status for one in (other, *every)] == [200] + [201] * len(every)
+        wait_until(lambda: ids < {line["requestId"] for line in server.logs("request")})
+    answered = [line["requestId"] for line in server.logs("request")]
+    assert len(ids.intersection(answered[:answered.index("other")])) < len(every) // 2
+    for one in every:
+        one.close()
+    server.stop_cleanly()
 
 
 def test_many_who_connect_at_once(server, wire):
