@@ -350,6 +350,8 @@ void nx_ws_ended(struct nx_ws_session *s) {
     nx_ws_untouch(s);
     nx_buf_free(&s->message);
     nx_buf_free(&s->conn->in);
+    if (s->writing)
+        nx_ws_text_leave(s->conn->write.data);
     s->writing = false;
     nx_ws_account(s);
     for (size_t i = 0; i < s->key_count; i++)

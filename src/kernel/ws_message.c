@@ -199,6 +199,7 @@ static void remove_key(struct nx_ws_session *s, const char *key) {
     size_t at = nx_ws_key_place(s, nx_span_str(key), &found);
     if (!found)
         return;
+    s->key_bytes -= strlen(key);
     free(s->keys[at]);
     s->key_count--;
     memmove((void *)(s->keys + at), (void *)(s->keys + at + 1),
@@ -219,22 +220,28 @@ static int add_key(struct nx_ws_session *s, const char *key) {
             (s->key_count - at) * sizeof *s->keys);
     s->keys[at] = copy;
     s->key_count++;
+    s->key_bytes += strlen(key);
     return 0;
 }
 
-// How many of `keys` are new; one that is named twice counts twice.
-static size_t new_keys(const struct nx_ws_session *s, const json_t *keys) {
-    size_t i, count = 0;
+// Whether there is room for those of `keys` that are new; one that is named twice counts twice.
+static bool keys_fit(const struct nx_ws_session *s, const json_t *keys) {
+    size_t i, count = s->key_count, bytes = s->key_bytes;
     const json_t *key;
-    json_array_foreach(keys, i, key) count += !has_key(s, json_string_value(key));
-    return count;
+    json_array_foreach(keys, i, key) {
+        if (has_key(s, json_string_value(key)))
+            continue;
+        count++;
+        bytes += json_string_length(key);
+    }
+    return count <= NX_MAX_WS_KEYS && bytes <= NX_MAX_WS_KEY_BYTES;
 }
 
 static int change_keys(struct nx_ws_session *s, const json_t *keys, bool add) {
     size_t i;
     const json_t *key;
     int rc = 0;
-    if (add && s->key_count + new_keys(s, keys) > NX_MAX_WS_KEYS)
+    if (add && !keys_fit(s, keys))
         return NX_E_LIMIT;
     json_array_foreach(keys, i, key) {
         if (!add)
@@ -253,7 +260,8 @@ static void subscribe(struct nx_ws_session *s, unsigned bits, const json_t *keys
     int rc = change_keys(s, keys, add);
     if (rc) {
         say_error(s, rc == NX_E_LIMIT ? "RESOURCE_LIMIT" : "OVERLOADED",
-                  rc == NX_E_LIMIT ? "a socket narrows to at most 256 keys" : "out of memory",
+                  rc == NX_E_LIMIT ? "a socket narrows to at most 256 keys, of 16 KiB together"
+                                   : "out of memory",
                   nothing());
         return;
     }

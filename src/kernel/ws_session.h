@@ -36,7 +36,7 @@ enum nx_ws_code {
 
 // A message as the frame that goes out, made once and shared by all whom it is sent to.
 struct nx_ws_text {
-    struct nx_ws *ws; // in whose held_bytes it is
+    struct nx_ws *ws; // in whose held_bytes it is; NULL: it is going
     uint32_t refs;
     size_t len;
     char data[];
@@ -100,7 +100,7 @@ struct nx_ws_session {
 
     unsigned topics; // enum nx_ws_topic
     char **keys;     // owned, sorted; none: the whole state
-    size_t key_count;
+    size_t key_count, key_bytes;
     struct nx_ws_calls calls;
     uint32_t call_count;
 };
@@ -234,5 +234,8 @@ struct nx_ws_text *nx_ws_text_error(struct nx_ws *ws, const char *code, const ch
 struct nx_ws_text *nx_ws_text_closed(struct nx_ws *ws, const char *reason);
 struct nx_ws_text *nx_ws_text_pong(struct nx_ws *ws);
 void nx_ws_text_unref(struct nx_ws_text *text); // NULL is fine
+// The text was on its way to a socket that has ended, and is freed once the loop has closed that:
+// if nobody else has it, it counts as freed from now on.
+void nx_ws_text_leave(struct nx_ws_text *text);
 
 #endif

@@ -75,8 +75,16 @@ static struct nx_ws_text *end(struct nx_ws *ws) {
 void nx_ws_text_unref(struct nx_ws_text *text) {
     if (!text || --text->refs > 0)
         return;
-    text->ws->held_bytes -= text->len;
+    if (text->ws)
+        text->ws->held_bytes -= text->len;
     free(text);
+}
+
+void nx_ws_text_leave(struct nx_ws_text *text) {
+    if (text->refs > 1)
+        return;
+    text->ws->held_bytes -= text->len;
+    text->ws = NULL;
 }
 
 static void put_string(struct nx_buf *out, const char *key, struct nx_span value) {

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tickets, found by their SHA-256: looking one up takes no time that depends on its text.
+// Without memory for a table there is no ticket, instead of the process ended.
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((element)->unhashed = true)
 #include "kernel/ws_ticket.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -19,6 +23,7 @@ struct holder;
 
 struct ticket {
     UT_hash_handle hh;
+    bool unhashed;
     TAILQ_ENTRY(ticket) link, holder_link; // all live equally long: the first expires first
     struct holder *holder;
     unsigned char hash[HASH_BYTES];
@@ -32,6 +37,7 @@ TAILQ_HEAD(ticket_list, ticket);
 // A subject with tickets, whichever of its tokens they are for.
 struct holder {
     UT_hash_handle hh;
+    bool unhashed;
     struct ticket_list tickets;
     unsigned count;
     char subject[];
@@ -63,7 +69,10 @@ static struct holder *find_or_add_holder(struct nx_ws_tickets *tickets, const ch
     memcpy(holder->subject, subject, len);
     TAILQ_INIT(&holder->tickets);
     HASH_ADD_KEYPTR(hh, tickets->holders, holder->subject, len, holder);
-    return holder;
+    if (!holder->unhashed)
+        return holder;
+    free(holder);
+    return NULL;
 }
 
 static void forget_idle_holder(struct nx_ws_tickets *tickets, struct holder *holder) {
@@ -143,12 +152,17 @@ int nx_ws_ticket_issue(struct nx_ws_tickets *tickets, struct nx_identity *identi
         free(ticket);
         return holder ? NX_E_BUSY : NX_E_NOMEM;
     }
+    HASH_ADD(hh, tickets->by_hash, hash, HASH_BYTES, ticket);
+    if (ticket->unhashed) {
+        forget_idle_holder(tickets, holder);
+        free(ticket);
+        return NX_E_NOMEM;
+    }
     ticket->holder = holder;
     ticket->identity = identity ? nx_identity_ref(identity) : NULL;
     ticket->expires_ms = now_ms + NX_WS_TICKET_MS;
     ticket->panel_id_len = panel_id.len;
     memcpy(ticket->panel_id, panel_id.data, panel_id.len);
-    HASH_ADD(hh, tickets->by_hash, hash, HASH_BYTES, ticket);
     TAILQ_INSERT_TAIL(&tickets->all, ticket, link);
     TAILQ_INSERT_TAIL(&holder->tickets, ticket, holder_link);
     tickets->count++;

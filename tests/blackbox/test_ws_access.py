@@ -5,7 +5,7 @@ import time
 import pytest
 import requests
 
-from conftest import COUNTER, Server
+from conftest import COUNTER, Server, wait_until
 from test_auth import SECRET, bearer, token
 from ws_client import CLOSE, WebSocket, open_ws  # noqa: F401 (a fixture)
 
@@ -159,6 +159,18 @@ def test_a_ticket_is_for_one_panel(port, guarded):
     with WebSocket(port, path=path.format("other")) as ws:
         assert ws.reply.status == 401
     with WebSocket(port, path=path.format("counter")) as ws:  # it was tried: it is gone
+        assert ws.reply.status == 401
+
+
+def test_a_ticket_ends_with_its_token(guarded):
+    # 30 s of leeway: a token that has been over for 28 is good for two more.
+    short = bearer(token("panel:read", exp=int(time.time()) - 28))
+    answers = [guarded.post("/panels/counter/ws-ticket", headers=short).json() for _ in range(2)]
+    paths = ["/panels/counter/ws?ticket=" + answer["ticket"] for answer in answers]
+    with WebSocket(guarded, path=paths[0]) as ws:
+        assert ws.reply.status == 101
+    wait_until(lambda: guarded.get("/panels", headers=short).status_code == 401)
+    with WebSocket(guarded, path=paths[1]) as ws:
         assert ws.reply.status == 401
 
 

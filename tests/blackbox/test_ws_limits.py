@@ -216,6 +216,18 @@ def test_a_hundred_thousand_subscriptions(server, open_ws):
     assert ws.read()["mutations"] == other.read()["mutations"]
 
 
+def test_long_keys_are_fewer(server, open_ws):
+    ws = open_ws()
+    keys = [f"{n:04}" * 256 for n in range(17)]  # as long as a key may be
+    assert ws.send({"type": "SUBSCRIBE", "keys": keys}).read()["code"] == "RESOURCE_LIMIT"
+    ws.send({"type": "SUBSCRIBE", "keys": keys[:16]})
+    assert ws.send({"type": "SUBSCRIBE", "keys": ["count"]}).read()["code"] == "RESOURCE_LIMIT"
+    ws.send({"type": "UNSUBSCRIBE", "keys": keys[:1]})
+    assert ws.send({"type": "SUBSCRIBE", "keys": ["count"]}).read()["state"] == {"count": 0}
+    server.trigger("counter", "increment")
+    assert [m["key"] for m in ws.read()["mutations"]] == ["count"]
+
+
 def test_fragments_cost_no_more_than_their_bytes(server, open_ws):
     ws = open_ws()
     base = memory_bytes(server)
@@ -247,6 +259,30 @@ def test_messages_that_never_end_are_held_up_to_a_cap(start):
         assert clients[-1].read_until("ERROR")
         assert dropped(server) <= 3
         for one in clients:
+            one.close()
+    server.stop_cleanly()
+
+
+def test_no_more_are_closed_for_what_is_on_its_way_than_have_to_be(start):
+    """A frame that is on its way goes with its socket, but only when the loop has closed that."""
+    server = start()
+    assert server.create(LOUD.replace('"blob" type="string"', '"blob" type="string"/><State name="more" type="list"')
+                         .replace("</Logic>", """<Tool name="widen"><Handler>
+                           $state['blob' + $args.n] = 'x'.repeat(1000000);
+                         </Handler></Tool></Logic>""")).status_code == 201
+    for n in range(8):
+        assert server.trigger("loud", "widen", {"n": n}).json()["status"] == "success"
+    with WebSocket(server, panel="loud") as bystander:
+        bystander.read()
+        deaf = []
+        while dropped(server) == 0:
+            assert len(deaf) < 50
+            deaf.append(WebSocket(Deaf.Connect(server), panel="loud", seconds=30))
+            assert deaf[-1].opened
+        assert len(deaf) > 30  # 256 MiB of eight megabytes each
+        assert dropped(server) <= 2
+        assert bystander.send({"type": "PING"}).read() == {"type": "PONG"}
+        for one in deaf:
             one.close()
     server.stop_cleanly()
 

@@ -17,6 +17,7 @@
 #include "kernel/auth_jose.h"
 #include "kernel/origins.h"
 #include "kernel/policy.h"
+#include "kernel/ws_ticket.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -141,9 +142,32 @@ static int decide_origins(void) {
     return rc == 0 && !whole ? 1 : rc;
 }
 
+static int decide_ticket(void) {
+    struct nx_span panel = nx_span_str("p");
+    struct nx_ws_tickets *tickets = nx_ws_tickets_new();
+    struct nx_identity who = {.refs = 1, .subject = (char[]){"ada"}}, *bearer = NULL;
+    char text[NX_WS_TICKET_CHARS + 1];
+    int rc = tickets ? nx_ws_ticket_issue(tickets, &who, panel, 1, text) : NX_E_NOMEM;
+    bool taken = rc == 0 && nx_ws_ticket_redeem(tickets, nx_span_str(text), panel, 2, &bearer) == 0;
+    if (bearer)
+        nx_identity_unref(bearer);
+    nx_ws_tickets_free(tickets);
+    return rc == 0 && (!taken || bearer != &who) ? 1 : rc;
+}
+
 static void claims_exhausted(void **state) {
     (void)state;
     exhaust(decide_claims);
+}
+
+static void tickets_exhausted(void **state) {
+    (void)state;
+    struct nx_ws_tickets *tickets = nx_ws_tickets_new();
+    char text[NX_WS_TICKET_CHARS + 1];
+    // What libcrypto keeps for itself, it has from now on.
+    assert_int_equal(nx_ws_ticket_issue(tickets, NULL, nx_span_str("p"), 1, text), 0);
+    nx_ws_tickets_free(tickets);
+    exhaust(decide_ticket);
 }
 
 static void policy_exhausted(void **state) {
@@ -195,9 +219,8 @@ static void tokens_exhausted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(claims_exhausted),
-        cmocka_unit_test(policy_exhausted),
-        cmocka_unit_test(origins_exhausted),
+        cmocka_unit_test(claims_exhausted), cmocka_unit_test(tickets_exhausted),
+        cmocka_unit_test(policy_exhausted), cmocka_unit_test(origins_exhausted),
         cmocka_unit_test(tokens_exhausted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
