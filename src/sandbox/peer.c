@@ -65,6 +65,7 @@ int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd) {
     peer->started_ns = nx_clock_monotonic_ns();
     peer->slow = peer->alone = false;
     peer->last_id = 0;
+    peer->sent_bytes = 0;
     if (pidfd < 0 || poll == NULL || uv_poll_init(peer->pool->loop, poll, channel) != 0) {
         free(poll);
         nx_fd_close(&peer->channel);
@@ -85,13 +86,13 @@ int nx_peer_put_frame(struct nx_peer *peer, struct nx_job *job) {
         peer->large = job;
         peer->large_at = peer->out.len;
         peer->large_sent = 0;
-        return 0;
-    }
-    const int status = nx_buf_append(&peer->out, job->frame, job->frame_len);
-    if (status != 0) {
+    } else if (nx_buf_append(&peer->out, job->frame, job->frame_len) != 0) {
+        const int status = peer->out.failed;
         peer->out.failed = 0; // it did not fit; what is there already is whole
+        return status;
     }
-    return status;
+    job->sent_at_bytes = peer->sent_bytes + nx_peer_unsent(peer);
+    return 0;
 }
 
 // The bytes of `out` from one place to another. It may be empty, and then has no memory.
@@ -131,6 +132,7 @@ static struct nx_span next_piece(const struct nx_peer *peer) {
 }
 
 static void count_sent(struct nx_peer *peer, size_t bytes) {
+    peer->sent_bytes += bytes;
     if (peer->large == NULL || peer->out_sent < peer->large_at) {
         peer->out_sent += bytes;
         return;
@@ -195,8 +197,9 @@ static int on_slow(struct nx_peer *peer, struct nx_span payload) {
 static int on_answer(struct nx_peer *peer, const struct nx_frame_header *header,
                      struct nx_span payload) {
     struct nx_job *job = TAILQ_FIRST(&peer->flying);
-    // It cannot have done what it was not sent all of.
-    if (job == NULL || header->id != job->id || job == peer->large ||
+    // It cannot have done what it was not sent all of. (One that reads nothing, yet answers in
+    // time, would keep its place, and for ever what others have suspended in it.)
+    if (job == NULL || header->id != job->id || peer->sent_bytes < job->sent_at_bytes ||
         header->type != (job->kind == NX_JOB_COMPILE ? NX_FRAME_COMPILED : NX_FRAME_SEGMENT)) {
         return NX_E_PROTOCOL;
     }

@@ -44,9 +44,10 @@ struct nx_job {
     enum nx_job_kind kind;
     char *frame; // owned; kept until the answer, because a worker may die before it starts
     size_t frame_len;
-    uint32_t id;          // of the frame; given when it is sent
-    uint32_t timeout_us;  // the worker answers within this, or is killed
-    uint32_t expected_us; // what it will probably take
+    uint64_t sent_at_bytes; // it is all sent when its worker was sent so many bytes
+    uint32_t id;            // of the frame; given when it is sent
+    uint32_t timeout_us;    // the worker answers within this, or is killed
+    uint32_t expected_us;   // what it will probably take
     enum nx_lane lane;
     uint32_t redispatched;
     bool suspect; // was in a worker that died: sent to an idle worker, and alone
@@ -114,7 +115,8 @@ struct nx_peer {
     bool poll_writable;
     bool starting; // SPAWN was sent, SPAWNED has not come
     struct nx_buf in, out;
-    size_t out_sent; // how far `out` was sent already
+    size_t out_sent;     // how far `out` was sent already
+    uint64_t sent_bytes; // to this process, in all
     // A flying job whose frame is too large to be copied into `out`: it is sent from where it is,
     // before out[large_at]. NULL: none.
     struct nx_job *large;

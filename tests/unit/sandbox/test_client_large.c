@@ -230,8 +230,8 @@ static void death_between_the_halves(void **unused) {
     nx_code_unref(echo);
 }
 
-// It cannot have run what it was not sent; the frame must not go before its other half has. For a
-// small frame the kernel cannot tell: that is the control.
+// It cannot have run what it was not sent; the frame must not go before its other half has. Of a
+// frame that the socket took the kernel cannot tell whether it was read: that is the control.
 static void an_answer_to_half_a_frame_kills(void **unused) {
     (void)unused;
     struct nx_buf payload;
@@ -264,6 +264,47 @@ static void an_answer_to_half_a_frame_kills(void **unused) {
     nx_buf_free(&payload);
 }
 
+// Nor what still waits behind what the socket takes. Believed, a worker that reads nothing would
+// have done all there is, and would never again have room for more: what others have suspended in
+// it could neither go on nor fail.
+static void answers_to_what_waits_kill(void **unused) {
+    (void)unused;
+    enum { JOBS = 17, MEDIUM_BYTES = 60 * 1000 }; // 1 MB: then a worker has no room
+    struct nx_buf payload;
+    nx_buf_init(&payload, 4096);
+    forge(&payload, &(struct forged){.json = "1"});
+    struct nx_buf *program = blocks();
+    for (uint32_t i = 0; i < JOBS; i++) {
+        program_frame(program, NX_FRAME_SEGMENT, i, nx_buf_span(&payload));
+    }
+    program_order(program, FAKE_HANG);
+    struct nx_code *liar = code_of_program(program);
+    struct nx_code *sleeps = code_of_segment(&forged_one_call), *echo = echoes(false);
+    char *args = json_of(MEDIUM_BYTES, 1);
+    struct run suspended, first, others[JOBS];
+    run_start(&suspended, sleeps, &(struct run_options){.caps = "ext:e"});
+    run_wait(&suspended, 1);
+    assert_int_equal(suspended.status, NX_SEGMENT_SUSPENDED);
+    run_start(&first, liar, NULL);
+    for (size_t i = 0; i < JOBS; i++) {
+        run_start(&others[i], echo, &(struct run_options){.args = args});
+    }
+    run_wait(&suspended, 2);
+    assert_string_equal(run_text(&suspended), "error INTERNAL_ERROR");
+    assert_int_equal(pool_stats().protocol_kills, 1);
+    for (size_t i = 0; i < JOBS; i++) {
+        run_wait(&others[i], 1);
+        run_free(&others[i]);
+    }
+    run_free(&first);
+    run_free(&suspended);
+    free(args);
+    nx_code_unref(liar);
+    nx_code_unref(sleeps);
+    nx_code_unref(echo);
+    nx_buf_free(&payload);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_arrive_whole_and_in_order, setup, teardown),
@@ -271,6 +312,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(cancelled_between_the_halves, setup, teardown),
         cmocka_unit_test_setup_teardown(death_between_the_halves, setup, teardown),
         cmocka_unit_test_setup_teardown(an_answer_to_half_a_frame_kills, setup, teardown),
+        cmocka_unit_test_setup_teardown(answers_to_what_waits_kill, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
