@@ -20,6 +20,7 @@ struct known {
 
 struct nx_auth {
     struct nx_auth_key *key;
+    uint32_t key_number;                    // counts the keys
     char *issuer, *audience, *workspace_id; // owned; NULL: not checked
     EVP_MD *sha256;
     EVP_MD_CTX *hashing;
@@ -63,7 +64,14 @@ static void forget_all(struct nx_auth *auth) {
 void nx_auth_set_key(struct nx_auth *auth, struct nx_auth_key *key) {
     nx_auth_key_free(auth->key);
     auth->key = key;
+    auth->key_number++;
     forget_all(auth);
+}
+
+bool nx_auth_still_valid(const struct nx_auth *auth, const struct nx_identity *identity,
+                         int64_t now_s) {
+    return identity->key_number == auth->key_number &&
+           !nx_claims_expired(identity->expires_at_s, now_s);
 }
 
 void nx_auth_free(struct nx_auth *auth) {
@@ -164,6 +172,8 @@ int nx_auth_verify(struct nx_auth *auth, struct nx_span token, int64_t now_s,
     if (*out)
         return 0;
     int rc = verify(auth, token, now_s, out, err);
+    if (rc == 0)
+        (*out)->key_number = auth->key_number;
     if (rc == 0 && hashed)
         remember(auth, digest, *out);
     return rc;

@@ -26,6 +26,11 @@ void nx_auth_free(struct nx_auth *auth); // NULL is fine; identities live on
 // taken on its word: they are verified anew. Identities that were handed out live on.
 void nx_auth_set_key(struct nx_auth *auth, struct nx_auth_key *key);
 
+// Whether the identity's token was verified with the key of today, and is not over at `now_s`
+// (Unix): what is to be decided by an identity that was kept for later.
+bool nx_auth_still_valid(const struct nx_auth *auth, const struct nx_identity *identity,
+                         int64_t now_s);
+
 // Verifies a token at the time `now_s` (Unix). On success *out is a reference for the caller to
 // drop. Tokens once found valid are remembered by their SHA-256, so that the next request with the
 // same one costs a hash; their expiry is checked each time.

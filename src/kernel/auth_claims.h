@@ -31,6 +31,7 @@ struct nx_identity {
     char *subject;            // "sub", owned; "" if the token names none
     unsigned permissions;     // NX_MAY_* bits
     int64_t expires_at_s;     // Unix time
+    uint32_t key_number;      // of the key that its token was verified with, see auth.h
     bool limits_grants;       // the token says what may be granted: `grants`, and nothing else
     struct nx_cap_set grants; // to panels that this bearer creates
 };

@@ -147,9 +147,9 @@ static bool identify(struct nx_http_conn *conn, const struct nx_http_head *head,
         struct nx_http *http = conn->http;
         rc = nx_ws_ticket_redeem(http->tickets, token, match->panel_id, uv_now(http->loop),
                                  &conn->identity);
-        // The token it was given for may have ended since.
+        // The token it was given for may have ended since, or its key.
         if (rc == 0 && conn->identity &&
-            !nx_claims_expired(conn->identity->expires_at_s, nx_clock_wall_ms() / 1000))
+            nx_auth_still_valid(http->config.auth, conn->identity, nx_clock_wall_ms() / 1000))
             return true;
         refuse(conn, 401, "the ticket is not valid, was used, or is over");
         return false;

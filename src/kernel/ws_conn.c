@@ -223,14 +223,20 @@ static size_t answers_waiting(const struct nx_ws_session *s) {
     return s->queue.count + wslay_event_get_queued_msg_count(s->frames);
 }
 
-// Takes frames until the client is to take something first. Returns how many bytes were taken; the
-// session may be gone.
+static bool listens(const struct nx_ws_session *s) {
+    return wslay_event_want_read(s->frames) && !s->failed;
+}
+
+// Takes frames until the client is to take something first, or has had its time of this turn of the
+// loop. Returns how many bytes were taken; the session may be gone.
 static size_t take_frames(struct nx_ws_session *s, struct nx_span data) {
+    const uint64_t until_ns = nx_clock_monotonic_ns() + NX_WS_TURN_NS;
     struct nx_http_conn *conn = s->conn;
     struct nx_ws *ws = s->ws;
     size_t used = 0;
     ws->reading = s;
-    while (used < data.len && !s->writing && wslay_event_want_read(s->frames) && !s->failed) {
+    while (used < data.len && !s->writing && listens(s) &&
+           (used == 0 || nx_clock_monotonic_ns() < until_ns)) {
         size_t n = data.len - used < SLICE_BYTES ? data.len - used : SLICE_BYTES;
         take_slice(s, nx_span_of(data.data + used, n));
         used += n;
@@ -240,7 +246,8 @@ static size_t take_frames(struct nx_ws_session *s, struct nx_span data) {
             break;
     }
     ws->reading = NULL;
-    return conn->ws == s && s->writing ? used : data.len;
+    // What comes behind the end of listening is not for anybody.
+    return conn->ws == s && (s->writing || listens(s)) ? used : data.len;
 }
 
 void nx_ws_received(struct nx_ws_session *s, struct nx_span data) {
@@ -275,6 +282,8 @@ void nx_ws_received(struct nx_ws_session *s, struct nx_span data) {
         if (ws->spare.cap > NX_HTTP_READ_BYTES)
             nx_buf_free(&ws->spare);
     }
+    if (conn->in.len)
+        pause_reading(s, true); // until that is taken
     give_context_back(s);
     nx_ws_account(s);
     nx_ws_touch(s);

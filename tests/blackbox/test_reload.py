@@ -113,14 +113,19 @@ def test_open_sockets_stay(start, secret_file):
     server = guarded(start, secret_file)
     server.post("/panels", data=COUNTER.encode(), headers={"Content-Type": "application/xml", **bearer(token("*"))})
     authorization = "Authorization: Bearer " + token("*")
+    tickets = [server.post("/panels/counter/ws-ticket", headers=bearer(token("*"))).json()["ticket"]
+               for _ in range(2)]
+    with WebSocket(server, path="/panels/counter/ws?ticket=" + tickets[0]) as socket:
+        assert socket.reply.status == 101
     with WebSocket(server, headers=[authorization]) as socket:
         assert socket.read()["type"] == "CONNECTED"
         secret_file.write_text(OTHER_SECRET)
         hang_up(server, "key read anew")
         socket.send({"type": "PING"})
         assert socket.read()["type"] == "PONG"
-    with WebSocket(server, headers=[authorization]) as socket:
-        assert socket.reply.status == 401
+    for options in ({"headers": [authorization]}, {"path": "/panels/counter/ws?ticket=" + tickets[1]}):
+        with WebSocket(server, **options) as socket:
+            assert socket.reply.status == 401
     server.stop_cleanly()
 
 

@@ -4,6 +4,7 @@ beside each of them another one, and HTTP, go on."""
 import json
 import os
 import resource
+import signal
 import socket
 import struct
 
@@ -11,7 +12,7 @@ import prometheus
 import pytest
 import requests
 
-from conftest import Wire, wait_until
+from conftest import Wire, processes, wait_until
 from ws_client import CLOSE, PING, PONG, TEXT, WebSocket, frame_bytes, open_ws  # noqa: F401 (a fixture)
 
 BLOB = 100_000  # bytes of what `fill` and `shout` send
@@ -198,6 +199,24 @@ def test_a_flood_is_answered_in_full(server, open_ws, frame, answer):
     if answer:
         assert one == frame_bytes(*answer, masked=False)
     assert other.send({"type": "PING"}).read() == {"type": "PONG"}
+
+
+def test_others_come_in_between_many_messages(server, open_ws):
+    """A single read holds three thousand of them: who asks meanwhile does not wait for all."""
+    ws = open_ws()
+    with Wire(server) as other:
+        assert other.send("GET /ready HTTP/1.1\r\nHost: h\r\n\r\n").read().status == 200
+        # The last one that was told of is the first to be told of again.
+        assert ws.send({"type": "PING"}).read() == {"type": "PONG"}
+        server.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: processes()[server.process.pid][1] == "T")
+        ws.wire.send(frame_bytes(TEXT, '{"type":"PING"}') * 3000 +
+                     frame_bytes(TEXT, '{"type":"TRIGGER","tool":"increment"}'))
+        other.send("POST /panels/counter/trigger/increment HTTP/1.1\r\nHost: h\r\n"
+                   "Content-Type: application/json\r\nContent-Length: 0\r\n\r\n")
+        server.process.send_signal(signal.SIGCONT)
+        assert other.read().json()["returnValue"] == 1
+        assert ws.read_until("RESULT")[-1]["returnValue"] == 2
 
 
 def test_a_hundred_thousand_subscriptions(server, open_ws):
