@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tarfile
 
-# What the engine itself adds when a container is made: places to mount on.
+# What the engine itself adds when a container is made: places to mount on. Files among these are empty.
 ENGINES = {".dockerenv", "run/.containerenv", "etc/hosts", "etc/hostname", "etc/resolv.conf", "etc/mtab",
            "dev/console", "dev/pts", "dev/shm", "dev", "etc", "proc", "sys", "run", "tmp"}
 
@@ -35,7 +35,8 @@ def members(engine, image):
 
 def main():
     engine, image, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
-    files = dict(members(engine, image))
+    files = {name: entry for name, entry in members(engine, image)
+             if name not in ENGINES or entry["type"] != "file" or entry["size"] != 0}
     (folder / "files.json").write_text(json.dumps(files, indent=1) + "\n")
     sbom = json.loads((folder / "sbom.spdx.json").read_text())
     listed = {entry["fileName"].removeprefix("./"): {one["algorithm"]: one["checksumValue"]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from container import Container
+from container import ENGINE, Container
 
 
 @pytest.fixture(scope="session", name="folder")
@@ -37,7 +37,11 @@ def shared_container(folder):
     container.remove()
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    # Nothing is missing where the engine has no such thing.
+    others = [item for item in items if any(mark.args != (ENGINE,) for mark in item.iter_markers("engine"))]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
     if os.getuid() != 0 and not os.environ.get("NX_MUST_WORK"):
         for item in items:
             if item.get_closest_marker("root"):
@@ -53,3 +57,4 @@ def pytest_sessionfinish(session):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: enters the container's file system, which takes root")
+    config.addinivalue_line("markers", "engine(name): of what this engine alone can do")

@@ -7,10 +7,10 @@ import json
 import pytest
 import requests
 
-from container import ENGINE, PATIENCE, engine, statuses, until
+from container import PATIENCE, engine, statuses, until
 from kube import Pod
 
-pytestmark = pytest.mark.skipif(ENGINE != "podman", reason="docker does not play manifests")
+pytestmark = pytest.mark.engine("podman")
 
 
 @pytest.fixture(scope="module", name="pod")
