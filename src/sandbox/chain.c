@@ -68,31 +68,19 @@ static struct nx_span text_of(uint32_t at, uint32_t len) {
     return nx_span_of(nx_work.text.data + at, len);
 }
 
-static const struct nx_change *change_of(struct nx_span key) {
-    for (uint32_t i = 0; i < nx_work.change_count; i++) {
-        const struct nx_change *c = &nx_work.changes[i];
-        if (nx_span_eq(text_of(c->key_at, c->key_len), key)) {
-            return c;
-        }
-    }
-    return NULL;
-}
-
-static bool had_key(struct nx_span key) {
-    for (uint32_t i = 0; i < nx_work.state_count; i++) {
-        if (nx_span_eq(nx_work.state[i].key, key)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // The segment's state into `spare`, in the order in which the store keeps it: a key that is set
-// keeps its place, a new one comes last.
+// keeps its place, a new one comes last. No deadline holds here, so no key is searched for.
 static bool build(void) {
+    static uint16_t changed[NX_MAX_CHAIN_STATE_BYTES + 1]; // by nx_change.state_at: which + 1
+    _Static_assert(NX_MAX_SEGMENT_CHANGES < UINT16_MAX, "their numbers fit");
+    memset(changed, 0, (nx_work.state_count + 1) * sizeof(changed[0]));
+    for (uint32_t i = 0; i < nx_work.change_count; i++) {
+        changed[nx_work.changes[i].state_at] = (uint16_t)(i + 1);
+    }
     for (uint32_t i = 0; i < nx_work.state_count; i++) {
         const struct nx_state_entry *entry = &nx_work.state[i];
-        const struct nx_change *c = change_of(entry->key);
+        const uint16_t number = changed[i + 1];
+        const struct nx_change *c = number != 0 ? &nx_work.changes[number - 1] : NULL;
         const struct nx_span json = c != NULL ? text_of(c->json_at, c->json_len) : entry->json;
         if ((c == NULL || !c->is_delete) && !add(entry->key, json)) {
             return false;
@@ -102,8 +90,9 @@ static bool build(void) {
         const struct nx_change *c = &nx_work.changes[i];
         const struct nx_span key = text_of(c->key_at, c->key_len);
         // What the handler may write but not read is not part of what it sees.
-        if (!c->is_delete && nx_caps_allow(&nx_work.exec->grants, NX_CAP_STATE_READ, key) &&
-            !had_key(key) && !add(key, text_of(c->json_at, c->json_len))) {
+        if (!c->is_delete && c->state_at == 0 &&
+            nx_caps_allow(&nx_work.exec->grants, NX_CAP_STATE_READ, key) &&
+            !add(key, text_of(c->json_at, c->json_len))) {
             return false;
         }
     }
@@ -129,6 +118,7 @@ void nx_chain_keep(uint32_t chain) {
     spare.count = 0;
     spare.text.max_bytes = 2 * NX_MAX_CHAIN_STATE_BYTES;
     nx_buf_reset(&spare.text);
+    // Each entry has a key, so there are no more of them than bytes.
     if (bytes > NX_MAX_CHAIN_STATE_BYTES || nx_buf_reserve(&spare.text, bytes + 1) == NULL ||
         !build()) {
         nx_chain_drop(chain);

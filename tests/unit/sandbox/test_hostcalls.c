@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "sandbox/chain.h"
 #include "sandbox/exec.h"
 
 static struct nx_instance *instance;
@@ -407,6 +408,58 @@ static void many_keys_are_listed_in_time(void **unused) {
     inside(try_many_keys);
 }
 
+// The base of a chain is made after the handler has ended, when nobody measures or stops it any
+// more: it too takes as long as the state is large. (Done key by key, this takes minutes.)
+enum { CHAIN_KEYS = 4000, CHAIN_KEY_BYTES = 4 };
+
+static void expect_entry(const struct nx_state_entry *entry, uint32_t number, char value) {
+    char key[CHAIN_KEY_BYTES + 1];
+    snprintf(key, sizeof(key), "%04u", number);
+    assert_true(nx_span_eq(entry->key, nx_span_str(key)));
+    assert_true(nx_span_eq(entry->json, nx_span_of(&value, 1)));
+}
+
+static void try_chain_of_many_keys(void) {
+    static char text[CHAIN_KEYS][CHAIN_KEY_BYTES + 1];
+    static struct nx_state_entry many[CHAIN_KEYS];
+    char key[CHAIN_KEY_BYTES + 1];
+    uint32_t count;
+    fresh();
+    for (uint32_t i = 0; i < CHAIN_KEYS; i++) {
+        snprintf(text[i], sizeof(text[i]), "%04u", i);
+        many[i] = (struct nx_state_entry){{text[i], CHAIN_KEY_BYTES}, {"1", 1}};
+    }
+    nx_work_begin(&exec, many, CHAIN_KEYS, 0);
+    for (uint32_t i = 0; i < MANY_CHANGES; i++) {
+        // In turn one that is there set to 2, a new one, and one that is there deleted.
+        snprintf(key, sizeof(key), "%04u", i % 3 == 1 ? CHAIN_KEYS + i : i);
+        const struct at at = put(0, key, CHAIN_KEY_BYTES), two = put(1, "2", 1);
+        const enum nx_host_call which =
+            i % 3 == 2 ? NX_HOST_CALL_STATE_DELETE : NX_HOST_CALL_STATE_SET;
+        assert_int_equal(call(which, (struct at[SPANS]){at, two}), NX_HOST_OK);
+    }
+    for (int i = 0; i < 4000; i++) {
+        nx_chain_keep(7);
+    }
+    const struct nx_state_entry *base = nx_chain_base(7, &count);
+    assert_non_null(base);
+    assert_int_equal(count, CHAIN_KEYS); // as many new ones as deleted ones
+    for (uint32_t i = 0; i < CHAIN_KEYS; i++) {
+        if (i >= MANY_CHANGES || i % 3 != 2) {
+            expect_entry(base++, i, i < MANY_CHANGES && i % 3 == 0 ? '2' : '1');
+        }
+    }
+    for (uint32_t i = 1; i < MANY_CHANGES; i += 3) {
+        expect_entry(base++, CHAIN_KEYS + i, '2');
+    }
+    nx_chain_drop(7);
+}
+
+static void chains_of_many_keys_are_kept_in_time(void **unused) {
+    (void)unused;
+    inside(try_chain_of_many_keys);
+}
+
 static int start_engine(void **unused) {
     (void)unused;
     const struct nx_engine_config config = {.memory_limit_bytes = 32 * 1024 * 1024,
@@ -428,6 +481,7 @@ int main(void) {
         cmocka_unit_test(reports_are_only_text),
         cmocka_unit_test(nothing_without_a_grant_or_after_a_limit),
         cmocka_unit_test(many_keys_are_listed_in_time),
+        cmocka_unit_test(chains_of_many_keys_are_kept_in_time),
     };
     return cmocka_run_group_tests(tests, start_engine, NULL);
 }
