@@ -67,6 +67,7 @@ static void init_execution(struct guest_run *run, uint8_t grants) {
     for (int i = 0; i < 6; i++)
         if (grants >> i & 1)
             guest_grant(run, tokens[i]);
+    run->kernel->job.kind = NX_JOB_RUN;
     run->kernel->sandbox = &pool;
     run->kernel->caps = &run->caps;
     run->kernel->limits = run->limits;

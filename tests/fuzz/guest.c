@@ -188,6 +188,7 @@ int guest_call(struct guest_run *run) {
     nx_wire_put_u8(&frame, run->flags);
     nx_wire_put_u32(&frame, run->chain);
     nx_buf_reset(&run->out);
+    run->kernel->job.kind = NX_JOB_RUN;
     run->kernel->sandbox = &pool;
     run->kernel->caps = &run->caps;
     run->kernel->limits = run->limits;
@@ -217,6 +218,7 @@ int guest_resume(struct guest_run *run, uint32_t call_id, bool ok, struct nx_spa
         }
     }
     nx_buf_reset(&run->out);
+    kernel->job.kind = NX_JOB_RESUME;
     int rc = nx_runner_resume(run->id, nx_buf_span(&frame), &run->out);
     nx_buf_free(&frame);
     if (rc == 0)
