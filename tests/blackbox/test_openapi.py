@@ -12,6 +12,7 @@ import requests
 
 from conftest import ROOT, Server, Wire, processes, wait_until
 from test_auth import SECRET, bearer, token
+from ws_client import WebSocket
 
 JSON = {"Content-Type": "application/json"}
 ADMIN = bearer(token("*"))
@@ -97,7 +98,7 @@ def start_guarded(folder, **env):
 
 @pytest.fixture(name="guarded", scope="module")
 def open_guarded(tmp_path_factory):
-    server = start_guarded(tmp_path_factory.mktemp("openapi"), MAX_PANELS="14", MAX_QUEUE="1")
+    server = start_guarded(tmp_path_factory.mktemp("openapi"), MAX_PANELS="14", MAX_QUEUE="1", TIMEOUT_MS="60000")
     yield server
     server.stop_cleanly()
 
@@ -154,16 +155,18 @@ def test_a_full_queue(guarded):
     def post(wire, tool):
         return wire.send(f"POST /panels/tools/trigger/{tool} HTTP/1.1\r\nHost: h\r\n"
                          f"Authorization: {ADMIN['Authorization']}\r\n\r\n")
-    with Wire(guarded) as running, Wire(guarded) as one, Wire(guarded) as other:
-        post(running, "spin")
+    with WebSocket(guarded, "tools", headers=[f"Authorization: {ADMIN['Authorization']}"]) as running, \
+            Wire(guarded) as one, Wire(guarded) as other:
+        running.send({"type": "TRIGGER", "tool": "spin", "requestId": "1"})
         wait_until(lambda: guarded.get("/health").json()["runtime"]["activeInstances"] == 1)
-        # One of them waits, so there is no room for the other.
-        refused, waited = sorted([answer.read() for answer in (post(one, "echo"), post(other, "echo"))],
-                                 key=lambda answer: -answer.status)
-        assert waited.status == 200
+        post(one, "echo")
+        wait_until(lambda: "\nnexus_queue_depth 1\n" in guarded.get("/metrics", headers=ADMIN).text)
+        # That one waits, so there is no room for another.
+        refused = post(other, "echo").read()
         assert refused.status == 429
         openapi.check(openapi.BY_ID["triggerTool"][2], refused.status, refused.headers, refused.body)
-        running.read()
+        running.send({"type": "CANCEL", "requestId": "1"})
+        assert one.read().status == 200
 
 
 def test_while_stopping(tmp_path):
