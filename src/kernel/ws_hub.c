@@ -90,25 +90,46 @@ static void tell(struct nx_ws_session *first, unsigned topic, struct nx_ws_text 
     nx_ws_text_unref(text);
 }
 
+// A commit's PATCH, and one session that it was made for.
+struct patch {
+    const struct nx_ws_session *session; // NULL: none yet
+    struct nx_ws_text *text;             // NULL: no memory
+};
+
+// Whether both hear the same of a commit, whatever else they have narrowed to.
+static bool want_alike(const struct nx_ws_session *a, const struct nx_ws_session *b,
+                       const struct nx_mutation *mutations, size_t count) {
+    bool alike = true;
+    for (size_t i = 0; alike && i < count && (a->key_count || b->key_count); i++)
+        alike = nx_ws_wants_key(a, mutations[i].key) == nx_ws_wants_key(b, mutations[i].key);
+    return alike;
+}
+
+// Many that have narrowed to a large value would each have it made, and hold it, for themselves.
 static void on_commit(void *user, struct nx_panel *panel, uint64_t version,
                       const struct nx_mutation *mutations, size_t count) {
-    struct nx_ws *ws = user;
-    struct nx_ws_text *all = NULL;
+    enum { PATCHES = 4 };
+    struct patch made[PATCHES] = {{0}};
+    unsigned next = 0;
     struct nx_ws_session *s = first_subscriber(panel, NX_TOPIC_STATE);
     for (; s; s = next_subscriber(s, NX_TOPIC_STATE)) {
-        struct nx_ws_text *text = all;
-        if (s->key_count || !all)
-            text = nx_ws_text_patch(ws, s->key_count ? s : NULL, version, mutations, count);
-        if (text)
-            nx_ws_send(s, text, NX_WS_PATCH);
+        unsigned i = 0;
+        while (i < PATCHES &&
+               !(made[i].session && want_alike(made[i].session, s, mutations, count)))
+            i++;
+        if (i == PATCHES) {
+            i = next++ % PATCHES;
+            nx_ws_text_unref(made[i].text);
+            made[i] = (struct patch){
+                s, nx_ws_text_patch(user, s->key_count ? s : NULL, version, mutations, count)};
+        }
+        if (made[i].text)
+            nx_ws_send(s, made[i].text, NX_WS_PATCH);
         else
             nx_ws_close(s, NX_WS_TRY_AGAIN_LATER, "out of memory");
-        if (s->key_count)
-            nx_ws_text_unref(text);
-        else
-            all = text;
     }
-    nx_ws_text_unref(all);
+    for (unsigned i = 0; i < PATCHES; i++)
+        nx_ws_text_unref(made[i].text);
 }
 
 static void on_event(void *user, struct nx_panel *panel, const struct nx_event *event) {

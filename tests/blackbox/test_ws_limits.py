@@ -156,10 +156,16 @@ def test_nothing_is_read_from_who_does_not_read(loud, call):
         assert loud.get("/health").status_code == 200
 
 
-def test_many_deaf_clients_hold_what_waits_once(loud, call):
-    """All wait for the same frames."""
+@pytest.mark.parametrize("keys", [[], ["blob"]])
+def test_many_deaf_clients_hold_what_waits_once(loud, call, keys):
+    """All wait for the same frames, also those who have narrowed to them."""
     call("fill", n=0)
     deaf = [Deaf(loud) for _ in range(200)]
+    for number, one in enumerate(deaf):
+        if keys:  # no two have quite the same
+            subscribe = json.dumps({"type": "SUBSCRIBE", "keys": [*keys, f"key-{number}"]})
+            one.wire.send(frame_bytes(TEXT, subscribe) + frame_bytes(TEXT, '{"type":"PING"}'))
+            assert one.read() == {"type": "PONG"}
     base = memory_bytes(loud)
     for n in range(8):
         call("fill", n=n)
