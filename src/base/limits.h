@@ -358,7 +358,8 @@
 #define NX_HTTP_HEAD_ROOM_BYTES        1536
 // A reply's body: the largest result or state, its escapes and a little more.
 #define NX_MAX_HTTP_REPLY_BYTES        (192u * 1024 * 1024)
-// Half-received requests and unsent replies of all connections together.
+// Half-received requests and unsent replies of all connections together; past it those that have
+// held much for longest are closed.
 #define NX_MAX_HTTP_BUFFERED_BYTES     (256u * 1024 * 1024)
 #define NX_DEFAULT_BODY_LIMIT_BYTES    (1024 * 1024)
 #define NX_MAX_BODY_LIMIT_BYTES        (16 * 1024 * 1024)

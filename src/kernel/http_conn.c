@@ -16,14 +16,6 @@ enum { KEEP_IN_BYTES = 4096 };
 
 // ---- Memory
 
-bool nx_http_conn_account(struct nx_http_conn *conn) {
-    struct nx_http *http = conn->http;
-    size_t now = conn->in.cap + conn->body.cap + conn->unsent_len;
-    http->buffered_bytes += now - conn->accounted_bytes;
-    conn->accounted_bytes = now;
-    return http->buffered_bytes <= NX_MAX_HTTP_BUFFERED_BYTES;
-}
-
 static void drop_received(struct nx_http_conn *conn, size_t len) {
     nx_buf_consume(&conn->in, len);
     if (conn->in.len == 0 && conn->in.cap > KEEP_IN_BYTES)
@@ -54,7 +46,6 @@ static void on_closed(uv_handle_t *handle) {
     conn->unsent = NULL;
     conn->unsent_len = 0;
     nx_identity_unref(conn->identity);
-    nx_http_conn_account(conn);
     TAILQ_REMOVE(&http->conns, conn, link);
     http->conn_count--;
     free(conn);
@@ -79,6 +70,8 @@ void nx_http_conn_close(struct nx_http_conn *conn) {
         TAILQ_REMOVE(&conn->http->resume, conn, resume_link);
     conn->resuming = false;
     nx_http_conn_forget_put_off(conn);
+    conn->http->buffered_bytes -= conn->accounted_bytes;
+    conn->accounted_bytes = 0;
     uv_close((uv_handle_t *)&conn->tcp, on_closed);
 }
 

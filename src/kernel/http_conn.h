@@ -6,6 +6,7 @@
 //   http_accept.c    accepting, also when memory or descriptors are short
 //   http_conn.c      a connection: bytes in, requests out, what to do between
 //   http_read.c      reading, in turns
+//   http_memory.c    what all hold together
 //   http_reply.c     replies, errors, writing
 //   http_dispatch.c  whether a request is admitted, and who answers it
 //   http_auth.c      whose request it is, and whether that is enough
@@ -194,8 +195,6 @@ void nx_http_conn_ended(struct nx_http_conn *conn, bool orderly);
 void nx_http_conn_close(struct nx_http_conn *conn);
 // Ends it when the client has, or soon: nothing more is written, and what comes is ignored.
 void nx_http_conn_linger(struct nx_http_conn *conn);
-// Bytes of the connection against NX_MAX_HTTP_BUFFERED_BYTES; false: over it.
-bool nx_http_conn_account(struct nx_http_conn *conn);
 // Its time is up: says so if a request was being received, and ends it.
 void nx_http_conn_expire(struct nx_http_conn *conn);
 // The reply is out: waits for the next request, or ends.
@@ -211,6 +210,12 @@ void nx_http_read_init(struct nx_http *http);
 void nx_http_conn_read_on(struct nx_http_conn *conn);
 // Takes it off http->put_off, if it is there.
 void nx_http_conn_forget_put_off(struct nx_http_conn *conn);
+
+// ---- http_memory.c
+
+// Bytes of the connection against NX_MAX_HTTP_BUFFERED_BYTES: past it others are closed, those that
+// have held much for longest. False: over it all the same.
+bool nx_http_conn_account(struct nx_http_conn *conn);
 
 // ---- http_accept.c
 

@@ -156,6 +156,21 @@ def test_many_large_bodies_at_once(wire):
         assert one.read().json()["returnValue"]["args"] == {"text": text}
 
 
+def test_bodies_that_never_end_are_held_up_to_a_cap(server, wire):
+    """Past it those that have kept the server waiting for longest are closed, not those who come."""
+    text = b"x" * 900000
+    whole = post(b'{"text":"' + text + b'"}', b"/panels/counter/trigger/measure")
+    hogs = []
+    while len(hogs) < 300:  # a megabyte is kept for each
+        hogs.append(wire(whole[:300000], seconds=20))
+        if len(hogs) % 10 == 0:  # a head that comes in two pieces has to be kept as well
+            between = wire(post()[:30])
+            time.sleep(0.001)
+            assert between.send(post()[30:]).read().status == 200
+    assert hogs[0].at_end()
+    assert hogs[-1].send(whole[300000:]).read().json()["returnValue"] == len(text)
+
+
 def test_others_come_in_between_large_bodies_that_are_there_at_once(start):
     """Of the first much is read, of the others little: those who ask for little are not behind them."""
     server = start(env={"LOG_LEVEL": "debug"})
