@@ -13,7 +13,8 @@
 //   1. One engine per process, used by one thread; one instance runs at a time.
 //   2. After nx_instance_reset an instance's memory equals its base, byte for byte, whatever ran.
 //   3. A fault that is not the guest's (its address outside the running instance's memory
-//      and stack, or its program counter outside guest code) ends the process.
+//      and stack, or its program counter outside guest code, but for the end of the stack in what
+//      that calls before a host call is at work) ends the process.
 #ifndef NX_SANDBOX_ENGINE_H
 #define NX_SANDBOX_ENGINE_H
 

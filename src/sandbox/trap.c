@@ -3,8 +3,10 @@
 //
 // Faults. A SIGSEGV is the guest's only if guest code runs, the interrupted program counter lies in
 // the section that holds all guest code and nothing else, and the address is inside the running
-// instance's reservation (out of bounds) or next to the stack pointer (stack overflow). Everything
-// else is a bug of ours: the default action is put back and the instruction runs into it again.
+// instance's reservation (out of bounds) or next to the stack pointer (stack overflow). One at the
+// end of the stack is also the guest's in what it calls, as long as no host call is at work there.
+// Everything else is a bug of ours: the default action is put back and the instruction runs into it
+// again.
 //
 // Deadlines. The timer fires when the segment has become slow, which the worker wants to know; at
 // the soft deadline, where the guest is asked to stop; and at the hard one, where it is stopped. It
@@ -35,8 +37,9 @@ extern const char __start_nx_guest_text[], __stop_nx_guest_text[];
 
 enum { SIGNAL_STACK_BYTES = 64 * 1024 };
 
+// Until the jump is done, this still counts as the guest's: another trap on the way only jumps
+// anew.
 _Noreturn void nx_trap_raise(enum nx_trap trap) {
-    nx_trap_state.in_guest = 0;
     siglongjmp(nx_trap_state.unwind, (int)trap);
 }
 
@@ -58,6 +61,13 @@ static uintptr_t context_sp(const ucontext_t *c) {
 #error "telling guest faults from host faults needs the registers of this architecture"
 #endif
 
+// Whether the native stack has come to its end there.
+static bool at_stack_end(uintptr_t address) {
+    const uintptr_t distance = 64 * 1024;
+    const uintptr_t lowest = nx_trap_state.stack_floor - NX_HOST_STACK_RESERVE_BYTES;
+    return address - (lowest - distance) < 2 * distance;
+}
+
 static void on_fault(int signal_number, siginfo_t *info, void *context) {
     const uintptr_t pc = context_pc(context);
     const bool guest_code = nx_trap_state.in_guest && pc >= (uintptr_t)__start_nx_guest_text &&
@@ -76,6 +86,12 @@ static void on_fault(int signal_number, siginfo_t *info, void *context) {
         if (address - (context_sp(context) - distance) < 2 * distance) {
             nx_trap_raise(NX_TRAP_STACK);
         }
+    }
+    // The guest's too, if it is code of ours that finds the end of the stack before it has begun
+    // anything: the first lines of a host call, what copies memory, the way to a trap.
+    if (nx_trap_state.in_guest && info->si_code > 0 && at_stack_end((uintptr_t)info->si_addr) &&
+        at_stack_end(context_sp(context))) {
+        nx_trap_raise(NX_TRAP_STACK);
     }
     // Not the guest's: die of it, with a core dump where those are wanted.
     signal(signal_number, SIG_DFL);

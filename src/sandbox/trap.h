@@ -35,11 +35,12 @@ _Noreturn void nx_trap_raise(enum nx_trap trap);
 
 // A host call begins and ends. Between the two, deadlines only leave a note.
 static inline void nx_trap_enter_host(void) {
-    nx_trap_state.in_guest = 0;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    // First, for at the very end of the stack even raising the trap may fault.
     if ((uintptr_t)__builtin_frame_address(0) < nx_trap_state.stack_floor) {
         nx_trap_raise(NX_TRAP_STACK);
     }
+    nx_trap_state.in_guest = 0;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void nx_trap_leave_host(void) {

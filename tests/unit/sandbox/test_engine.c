@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine with the real guest: handlers run, memory is pristine after every call, traps end
 // calls.
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,10 +9,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/privileges.h"
 #include "sandbox/engine.h"
 
 static char state[64];   // the one key there is
@@ -50,6 +55,13 @@ static int32_t on_set(void *user, uint32_t key, uint32_t key_len, uint32_t json,
     return NX_HOST_OK;
 }
 
+static int32_t on_keys(void *user, uint32_t buf, uint32_t cap) {
+    (void)user;
+    (void)buf;
+    (void)cap;
+    return 0;
+}
+
 static void on_result(void *user, uint32_t data, uint32_t len) {
     (void)user;
     const uint8_t *at = nx_engine_memory(data, len);
@@ -84,8 +96,11 @@ static void on_error(void *user, int32_t kind, uint32_t message, uint32_t messag
     error_column = column;
 }
 
-static const struct nx_engine_imports imports = {
-    .state_get = on_get, .state_set = on_set, .result = on_result, .error = on_error};
+static const struct nx_engine_imports imports = {.state_get = on_get,
+                                                 .state_set = on_set,
+                                                 .state_keys = on_keys,
+                                                 .result = on_result,
+                                                 .error = on_error};
 
 static uint32_t put(struct nx_instance *instance, const char *data, size_t len) {
     uint32_t address;
@@ -126,14 +141,19 @@ static struct nx_instance *load(const char *source) {
     return instance;
 }
 
-static enum nx_trap run(struct nx_instance *instance, uint32_t *outcome) {
+// Where the inputs are.
+static uint32_t put_inputs(struct nx_instance *instance) {
     struct nx_guest_shared *shared = nx_instance_shared(instance);
     shared->seed = 1;
     uint8_t *inbox = nx_instance_memory(instance, shared->inbox_address, 6);
     assert_non_null(inbox);
     memcpy(inbox, "{}\0{}", 6);
-    return nx_instance_call(instance, NX_EXPORT_RUN, (uint32_t[5]){shared->inbox_address, 2, 2},
-                            outcome);
+    return shared->inbox_address;
+}
+
+static enum nx_trap run(struct nx_instance *instance, uint32_t *outcome) {
+    const uint32_t inputs = put_inputs(instance);
+    return nx_instance_call(instance, NX_EXPORT_RUN, (uint32_t[5]){inputs, 2, 2}, outcome);
 }
 
 static void counts_and_is_pristine_again(void **unused) {
@@ -347,6 +367,48 @@ static void code_cannot_be_made_from_text(void **unused) {
     }
 }
 
+// Calls the handler with so many bytes of the stack left, in a process of its own. Negative: the
+// signal that ended it.
+static int run_near_the_end(struct nx_instance *instance, uintptr_t lowest, size_t left) {
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        uint32_t outcome, args[5] = {put_inputs(instance), 2, 2};
+        // cmocka put handlers of its own in place of the engine's.
+        if (nx_engine_attach(NULL) != 0) {
+            _exit(100);
+        }
+        volatile char *taken =
+            __builtin_alloca((uintptr_t)__builtin_frame_address(0) - lowest - left);
+        taken[0] = 1;
+        _exit((int)nx_instance_call(instance, NX_EXPORT_RUN, args, &outcome));
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// A guest that owns its memory decides how deep it calls, and so can have the stack end wherever it
+// likes: also in the first instructions of a host call, or of what turns it away. The worker must
+// not die of that, with all that others have suspended in it.
+static void the_stack_may_end_in_a_host_call(void **unused) {
+    (void)unused;
+    // What a sanitizer does before each jump takes more stack than the guest here.
+    enum { STEP = 16, FIRST = NX_SANITIZED ? 3072 : 1024, LAST = 4096, PLENTY = 384 * 1024 };
+    struct nx_instance *instance = load("Object.keys($state)");
+    pthread_attr_t attributes;
+    void *lowest;
+    size_t bytes;
+    assert_int_equal(pthread_getattr_np(pthread_self(), &attributes), 0);
+    assert_int_equal(pthread_attr_getstack(&attributes, &lowest, &bytes), 0);
+    pthread_attr_destroy(&attributes);
+    for (size_t left = LAST; left >= FIRST; left -= STEP) {
+        assert_int_equal(run_near_the_end(instance, (uintptr_t)lowest, left), NX_TRAP_STACK);
+    }
+    assert_int_equal(run_near_the_end(instance, (uintptr_t)lowest, PLENTY), NX_TRAP_NONE);
+    nx_instance_free(instance);
+}
+
 // Before Linux 6.7 a file sealed against writing could not be mapped shared, not even to be read:
 // with a shared mapping of an image nothing would start there.
 static void images_are_mapped_privately(void **unused) {
@@ -372,6 +434,15 @@ static int start_engine(void **unused) {
                                             .stack_limit_bytes = 1024 * 1024,
                                             .imports = &imports};
     struct nx_error err = {0};
+    // Small, so that a test can use it up.
+    struct rlimit stack;
+    if (getrlimit(RLIMIT_STACK, &stack) != 0) {
+        return -1;
+    }
+    stack.rlim_cur = 1024 * 1024;
+    if (setrlimit(RLIMIT_STACK, &stack) != 0) {
+        return -1;
+    }
     return nx_engine_create(&config, &err) == 0 && nx_engine_attach(&err) == 0 ? 0 : -1;
 }
 
@@ -386,6 +457,7 @@ int main(void) {
         cmocka_unit_test(a_body_cannot_close_its_function),
         cmocka_unit_test(code_cannot_be_made_from_text),
         cmocka_unit_test(images_are_mapped_privately),
+        cmocka_unit_test(the_stack_may_end_in_a_host_call),
     };
     return cmocka_run_group_tests(tests, start_engine, NULL);
 }
