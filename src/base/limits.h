@@ -473,6 +473,10 @@
 #define NX_MAX_IDEMPOTENT_RESULTS      100000
 #define NX_MAX_IDEMPOTENT_BYTES        ((size_t)64 * 1024 * 1024)
 #define NX_MAX_IDEMPOTENT_RESULT_BYTES ((size_t)4 * 1024 * 1024)
+// One panel's share: past it its own oldest go, so that a busy one leaves the others' where they
+// are.
+#define NX_MAX_PANEL_IDEMPOTENT_KEYS   25000
+#define NX_MAX_PANEL_IDEMPOTENT_BYTES  ((size_t)16 * 1024 * 1024)
 
 // ---- nexus health
 // A server on this machine that lives answers in milliseconds.

@@ -49,7 +49,8 @@ struct panel_keys {
     UT_hash_handle hh;
     bool unhashed;
     const struct nx_panel *panel;
-    struct nx_replay_list keys;
+    struct nx_replay_list keys; // oldest first
+    size_t done, bytes;         // of those that are DONE
 };
 
 struct nx_replays {
@@ -90,6 +91,8 @@ static void drop(struct nx_replay *r) {
     struct nx_replays *all = r->all;
     HASH_DEL(all->by_name, r);
     TAILQ_REMOVE(&r->owner->keys, r, panel_link);
+    r->owner->done -= r->done;
+    r->owner->bytes -= r->result_len;
     leave_panel(all, r->owner);
     if (r->done)
         TAILQ_REMOVE(&all->done, r, done_link);
@@ -126,6 +129,18 @@ static struct nx_replay *add(struct nx_replays *all, const struct nx_panel *pane
     if (owner)
         leave_panel(all, owner);
     return NULL;
+}
+
+// Past its share a panel pushes out its own, before all together push out the oldest. Some are
+// left: a share is larger than a result may be.
+static void keep_to_share(struct panel_keys *owner) {
+    while (owner->bytes > NX_MAX_PANEL_IDEMPOTENT_BYTES ||
+           owner->done > NX_MAX_PANEL_IDEMPOTENT_KEYS) {
+        struct nx_replay *r = TAILQ_FIRST(&owner->keys);
+        while (!r->done) // what is at work came before, or with, few of the others
+            r = TAILQ_NEXT(r, panel_link);
+        drop(r);
+    }
 }
 
 void nx_replays_expire(struct nx_replays *all) {
@@ -233,6 +248,8 @@ static void keep(struct nx_replay *r, const struct nx_result *result) {
     if (!r->kept)
         r->result_len = 0;
     all->bytes += r->result_len;
+    r->owner->bytes += r->result_len;
+    r->owner->done++;
     r->done = true;
     r->done_ms = uv_now(all->http->loop);
     TAILQ_INSERT_TAIL(&all->done, r, done_link);
@@ -250,7 +267,9 @@ static void on_result(void *user, struct nx_trigger *trigger, const struct nx_re
     if (ran)
         keep(r, result);
     tell(r, 200, result);
-    if (!ran)
+    if (ran)
+        keep_to_share(r->owner);
+    else
         drop(r);
     while (all->bytes > NX_MAX_IDEMPOTENT_BYTES)
         drop(TAILQ_FIRST(&all->done));

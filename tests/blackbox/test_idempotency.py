@@ -172,14 +172,25 @@ def test_a_result_too_large_to_keep_is_not_run_again(start):
 
 
 def test_the_oldest_results_make_room(start):
-    """The cap on bytes: 64 MiB of results of 4,000,000 bytes are 16."""
+    """The cap on bytes: 64 MiB of results of 4,000,000 bytes are 16, four of each panel."""
     server = start(env={"MAX_VALUE_KB": "8192"})
-    server.create()
+    panels = [f"busy{n}" for n in range(5)]
+    for panel in ["counter", *panels]:
+        assert server.create(COUNTER.replace('id="counter"', f'id="{panel}"')).status_code == 201
     args = {"size": 4_000_000}
-    for i in range(18):
-        assert keyed(server, f"k{i}", tool="big", args=args).status_code == 200
-    assert "Idempotent-Replayed" in keyed(server, "k17", tool="big", args=args).headers
-    assert "Idempotent-Replayed" not in keyed(server, "k0", tool="big", args=args).headers
+
+    def replayed(key, panel):
+        return "Idempotent-Replayed" in keyed(server, key, tool="big", args=args, panel=panel).headers
+    assert keyed(server, "first").json()["returnValue"] == 1
+    for i in range(18):  # a panel pushes out its own
+        assert not replayed(f"k{i}", panels[0])
+    assert replayed("k17", panels[0]) and not replayed("k0", panels[0])
+    assert keyed(server, "first").json()["returnValue"] == 1
+    for panel in panels[1:]:  # all together, the oldest
+        for i in range(4):
+            assert not replayed(f"k{i}", panel)
+    assert replayed("k3", panels[-1]) and not replayed("k17", panels[0])
+    assert keyed(server, "first").json()["returnValue"] == 2
     server.stop_cleanly()
 
 
