@@ -111,6 +111,26 @@ static bool reserve_call(JSContext *ctx) {
     return true;
 }
 
+// Asks the host for the call, and gives the promise of its answer. The promise comes first: a call
+// that the handler could not be told of must not be made.
+static JSValue make_call(JSContext *ctx, const struct text *name, const struct text *method,
+                         const struct text *json) {
+    JSValue settle[2], promise = JS_NewPromiseCapability(ctx, settle);
+    if (JS_IsException(promise)) {
+        return JS_EXCEPTION;
+    }
+    const int32_t id =
+        nx_host_ext_call(name->data, name->len, method->data, method->len, json->data, json->len);
+    if (id > 0) {
+        calls[call_count++] = (struct call){(uint32_t)id, {settle[0], settle[1]}};
+        return promise;
+    }
+    JS_FreeValue(ctx, settle[0]);
+    JS_FreeValue(ctx, settle[1]);
+    JS_FreeValue(ctx, promise);
+    return finish(ctx, id < 0 ? id : NX_HOST_FATAL, "ext:", name);
+}
+
 // ext(name, method, args): a promise
 static JSValue native_ext(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv) {
     (void)this_val;
@@ -119,17 +139,7 @@ static JSValue native_ext(JSContext *ctx, JSValueConst this_val, int argc, JSVal
     JSValue result = JS_EXCEPTION;
     if (text_of(ctx, argv[0], &name) && text_of(ctx, argv[1], &method) &&
         nx_json_text(ctx, argv[2], &json.data, &json.len) == 0 && reserve_call(ctx)) {
-        const int32_t id =
-            nx_host_ext_call(name.data, name.len, method.data, method.len, json.data, json.len);
-        if (id > 0) {
-            JSValue settle[2];
-            result = JS_NewPromiseCapability(ctx, settle);
-            if (!JS_IsException(result)) {
-                calls[call_count++] = (struct call){(uint32_t)id, {settle[0], settle[1]}};
-            }
-        } else {
-            result = finish(ctx, id < 0 ? id : NX_HOST_FATAL, "ext:", &name);
-        }
+        result = make_call(ctx, &name, &method, &json);
     }
     JS_FreeCString(ctx, name.data);
     JS_FreeCString(ctx, method.data);

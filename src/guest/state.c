@@ -137,18 +137,9 @@ static int32_t fetch(const char *key, size_t key_len, char small[SMALL_BYTES], c
     return status;
 }
 
-// Makes what was fetched the entry's value. False with an exception pending.
-static bool take(JSContext *ctx, struct entry *e, const char *json, int32_t status) {
-    const size_t len = json != NULL ? (size_t)(status & ~NX_STATE_READ_ONLY) : 0;
-    const bool was_stale = e->stale;
-    e->stale = false;
-    if (was_stale && json != NULL && has_text(e, json, len)) {
-        return true; // nobody else changed it: objects the handler holds stay the state's
-    }
-    entry_clear(ctx, e);
-    if (json == NULL) {
-        return true;
-    }
+// Gives a cleared entry the fetched JSON and its value. False with an exception pending.
+static bool fill(JSContext *ctx, struct entry *e, const char *json, int32_t status) {
+    const size_t len = (size_t)(status & ~NX_STATE_READ_ONLY);
     if (!entry_keep(e, json, len)) {
         JS_ThrowOutOfMemory(ctx);
         return false;
@@ -168,6 +159,24 @@ static bool take(JSContext *ctx, struct entry *e, const char *json, int32_t stat
     }
     e->value = value;
     return true;
+}
+
+// Makes what was fetched the entry's value. False with an exception pending: the handler may catch
+// it, and must not find the key absent then.
+static bool take(JSContext *ctx, struct entry *e, const char *json, int32_t status) {
+    const size_t len = json != NULL ? (size_t)(status & ~NX_STATE_READ_ONLY) : 0;
+    const bool unchanged = e->stale && json != NULL && has_text(e, json, len);
+    e->stale = false;
+    if (unchanged) {
+        return true; // nobody else changed it: objects the handler holds stay the state's
+    }
+    entry_clear(ctx, e);
+    if (json == NULL || fill(ctx, e, json, status)) {
+        return true;
+    }
+    entry_clear(ctx, e);
+    e->stale = true;
+    return false;
 }
 
 // Brings the key's entry up to date. NULL with an exception pending when it may not be read.
@@ -223,6 +232,7 @@ static int keep_written(JSContext *ctx, JSAtom key, JSValueConst value, const ch
         return -1;
     }
     entry_clear(ctx, e);
+    e->stale = true; // as long as it is not whole
     if (!entry_keep(e, json, json_len)) {
         JS_ThrowOutOfMemory(ctx);
         return -1;
@@ -428,25 +438,47 @@ static bool same_value(JSContext *ctx, const struct entry *e, const char *json, 
     return same;
 }
 
+// Whether `value`, which the i-th entry holds, is still the state's. 1, 0, or -1 with an exception
+// pending. One kept from an earlier segment is not if somebody else has written the key since.
+static int still_held(JSContext *ctx, size_t i, JSValueConst value) {
+    if (!entries[i].stale) {
+        return 1;
+    }
+    const struct entry *e = load(ctx, entries[i].key);
+    if (e == NULL) {
+        return -1;
+    }
+    return JS_IsObject(e->value) && JS_VALUE_GET_PTR(e->value) == JS_VALUE_GET_PTR(value);
+}
+
+// Whether the value of the i-th entry has changed since the host saw it. 1, 0, or -1 with an
+// exception pending.
+static int has_changed(JSContext *ctx, size_t i, JSValueConst value) {
+    const char *json;
+    size_t len;
+    if (nx_json_text(ctx, value, &json, &len) < 0) {
+        return -1;
+    }
+    const struct entry *e = &entries[i]; // only now: a toJSON may have grown the array
+    const bool changed = json == NULL || (!has_text(e, json, len) &&
+                                          (!e->has_json || !same_value(ctx, e, json, len)));
+    JS_FreeCString(ctx, json);
+    return changed;
+}
+
 int nx_state_flush(JSContext *ctx) {
     for (size_t i = 0; i < entry_count; i++) {
-        if (entries[i].stale || entries[i].read_only || !JS_IsObject(entries[i].value)) {
+        if (entries[i].read_only || !JS_IsObject(entries[i].value)) {
             continue;
         }
-        const char *json;
-        size_t len;
         JSValue value = JS_DupValue(ctx, entries[i].value);
-        const int failed = nx_json_text(ctx, value, &json, &len);
-        if (failed < 0) {
-            JS_FreeValue(ctx, value);
-            return -1;
+        int status = has_changed(ctx, i, value);
+        if (status > 0) {
+            status = still_held(ctx, i, value);
         }
-        const struct entry *e = &entries[i]; // only now: a toJSON may have grown the array
-        const bool changed = json == NULL || !has_text(e, json, len);
-        const bool write =
-            changed && (json == NULL || !e->has_json || !same_value(ctx, e, json, len));
-        JS_FreeCString(ctx, json);
-        const int status = write ? write_key(ctx, e->key, value) : 0;
+        if (status > 0) {
+            status = write_key(ctx, entries[i].key, value);
+        }
         JS_FreeValue(ctx, value);
         if (status < 0) {
             return -1;
