@@ -225,6 +225,12 @@
 #define NX_TRACEPARENT_BYTES           55
 // What one execution's finished segments may have accumulated for its final result.
 #define NX_MAX_RESULT_BYTES            (64u * 1024 * 1024)
+// What executions that are suspended may have the kernel keep: results gathered so far, calls and
+// answers. All together, and the share of one panel: as much as one execution may come to. So much
+// each may have whatever the others do: with as many as there are instances that is little.
+#define NX_MAX_HELD_BYTES              (256u * 1024 * 1024)
+#define NX_MAX_PANEL_HELD_BYTES        NX_MAX_RESULT_BYTES
+#define NX_MIN_HELD_BYTES              (64u * 1024)
 // Keys of one panel's state: each costs memory besides its bytes, which the byte cap does not see.
 #define NX_MAX_STATE_KEYS              65536
 // Source lines around an error shown with it, and the bytes kept of each.

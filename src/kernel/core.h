@@ -115,6 +115,7 @@ struct nx_panel {
     struct nx_trigger_list suspended; // SUSPENDED
     uint32_t parked_count;            // SUSPENDED and READY: each holds an instance
     uint32_t trigger_count;           // alive, in any phase
+    size_t held_bytes;                // of its triggers, see nx_suspend_hold
 
     struct nx_share share;
     struct nx_spending_list spending; // cancelled segments that workers are still busy with
@@ -161,6 +162,7 @@ struct nx_call {
     uint64_t started_ns;
     struct nx_call_result result;
     char *result_bytes; // owned: what result's spans point to
+    size_t held_bytes;  // of the trigger's
     char bytes[];
 };
 TAILQ_HEAD(nx_call_list, nx_call);
@@ -188,6 +190,7 @@ struct nx_trigger {
     struct nx_call_list calls, answers;
     uint32_t call_count;      // on `calls`
     struct nx_gather *gather; // NULL until the first suspension
+    size_t held_bytes;        // see nx_suspend_hold
     struct nx_result result;  // metrics build up here; the rest is filled in for each callback
     size_t request_id_len, subject_len, traceparent_len;
     char request_id[]; // then the subject, then the traceparent
@@ -225,6 +228,7 @@ struct nx_runtime {
     uint32_t set_off_count, set_off_waiting; // as of the panels
     uint32_t panels_parked;                  // panels with parked_count > 0
     size_t waiting_args_bytes;
+    size_t held_bytes;                         // as of the panels
     struct nx_buf args_scratch, scope_scratch; // of the trigger being started
     struct nx_runtime_stats totals;            // the counters that only rise
 
@@ -351,6 +355,11 @@ int nx_suspend(struct nx_trigger *t, const struct nx_segment *segment);
 void nx_suspend_resume(struct nx_trigger *t);
 void nx_suspend_unpark(struct nx_trigger *t);  // it no longer sits on an idle instance
 void nx_suspend_release(struct nx_trigger *t); // gives up calls and timer
+// Counts bytes that the trigger makes the kernel keep across a suspension, or takes them off.
+// NX_E_LIMIT: its panel has too many already; NX_E_NOMEM: all panels together have.
+size_t nx_suspend_call_bytes(const struct nx_ext_call *call); // what a call of its own holds
+int nx_suspend_hold(struct nx_trigger *t, size_t bytes, struct nx_error *err);
+void nx_suspend_let_go(struct nx_trigger *t, size_t bytes);
 
 // gather.c
 // Copies what a segment did and makes room for it, so that nx_gather_merge cannot fail once the
@@ -362,6 +371,7 @@ void nx_gather_merge(struct nx_gather *gather, struct nx_gather *step);
 int nx_gather_add_logs(struct nx_gather **gather, const struct nx_log_entry *logs, size_t count);
 // Points the result's lists at what was gathered.
 void nx_gather_view(const struct nx_gather *gather, struct nx_result *result);
+size_t nx_gather_bytes(const struct nx_gather *gather); // what its items hold
 void nx_gather_free(struct nx_gather *gather);
 
 #endif

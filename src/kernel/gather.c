@@ -207,6 +207,10 @@ void nx_gather_view(const struct nx_gather *g, struct nx_result *result) {
     result->log_count = g->logs.count;
 }
 
+size_t nx_gather_bytes(const struct nx_gather *g) {
+    return g->bytes;
+}
+
 void nx_gather_free(struct nx_gather *g) {
     if (!g)
         return;

@@ -56,6 +56,14 @@ static int commit(struct nx_trigger *t, const struct nx_segment *segment, struct
     return 0;
 }
 
+// What a suspended segment adds to what is kept: what it did, and its calls.
+static size_t held_bytes(const struct nx_segment *segment, const struct nx_gather *step) {
+    size_t bytes = nx_gather_bytes(step);
+    for (size_t i = 0; i < segment->call_count; i++)
+        bytes += nx_suspend_call_bytes(&segment->calls[i]);
+    return bytes;
+}
+
 // The same for an execution whose result gathers several segments. What can fail about that comes
 // first: a segment whose caller could not be told of it is not committed.
 static int commit_gathered(struct nx_trigger *t, const struct nx_segment *segment,
@@ -68,12 +76,19 @@ static int commit_gathered(struct nx_trigger *t, const struct nx_segment *segmen
         return nx_error_set(err, rc, "the result of all segments together is too large");
     if (rc)
         return nx_error_set(err, rc, "out of memory");
-    rc = commit(t, segment, err);
-    if (rc)
+    size_t bytes = segment->status == NX_SEGMENT_SUSPENDED ? held_bytes(segment, step) : 0;
+    rc = nx_suspend_hold(t, bytes, err);
+    if (rc == 0 && (rc = commit(t, segment, err)))
+        nx_suspend_let_go(t, bytes);
+    if (rc) {
         nx_gather_free(step);
-    else
-        nx_gather_merge(t->gather, step);
-    return rc;
+        return rc;
+    }
+    size_t before = nx_gather_bytes(t->gather) + nx_gather_bytes(step);
+    nx_gather_merge(t->gather, step);
+    if (bytes) // of a key written again only the last value is kept
+        nx_suspend_let_go(t, before - nx_gather_bytes(t->gather));
+    return 0;
 }
 
 static enum nx_result_code refusal_code(int rc) {

@@ -42,6 +42,30 @@ static void make_ready(struct nx_trigger *t) {
     nx_turn_enqueue(t, NX_TRIGGER_READY);
 }
 
+// ---- What is kept meanwhile
+
+int nx_suspend_hold(struct nx_trigger *t, size_t bytes, struct nx_error *err) {
+    struct nx_panel *panel = t->panel;
+    struct nx_runtime *rt = panel->rt;
+    bool little = bytes == 0 || t->held_bytes + bytes <= NX_MIN_HELD_BYTES;
+    if (!little && panel->held_bytes + bytes > NX_MAX_PANEL_HELD_BYTES)
+        return nx_error_set(err, NX_E_LIMIT,
+                            "the panel's suspended executions hold too many bytes: limit of %u",
+                            NX_MAX_PANEL_HELD_BYTES);
+    if (!little && rt->held_bytes + bytes > NX_MAX_HELD_BYTES)
+        return nx_error_set(err, NX_E_NOMEM, "suspended executions hold too many bytes");
+    t->held_bytes += bytes;
+    panel->held_bytes += bytes;
+    rt->held_bytes += bytes;
+    return 0;
+}
+
+void nx_suspend_let_go(struct nx_trigger *t, size_t bytes) {
+    t->held_bytes -= bytes;
+    t->panel->held_bytes -= bytes;
+    t->panel->rt->held_bytes -= bytes;
+}
+
 // ---- The time limit
 
 static void on_timer_closed(uv_handle_t *handle) {
@@ -81,11 +105,16 @@ static struct nx_span copy(char **to, struct nx_span from) {
     return copied;
 }
 
+size_t nx_suspend_call_bytes(const struct nx_ext_call *call) {
+    return call->extension.len + call->method.len + call->args_json.len;
+}
+
 static struct nx_call *new_call(struct nx_trigger *t, const struct nx_ext_call *made) {
-    size_t len = made->extension.len + made->method.len + made->args_json.len;
+    size_t len = nx_suspend_call_bytes(made);
     struct nx_call *call = calloc(1, sizeof *call + len);
     if (!call)
         return NULL;
+    call->held_bytes = len; // counted with the segment
     char *end = call->bytes;
     call->trigger = t;
     call->call.call_id = made->call_id;
@@ -99,11 +128,12 @@ static struct nx_call *new_call(struct nx_trigger *t, const struct nx_ext_call *
 }
 
 static void free_call(struct nx_call *call) {
+    nx_suspend_let_go(call->trigger, call->held_bytes);
     free(call->result_bytes);
     free(call);
 }
 
-// Keeps an answer until the handler gets it. If there is no memory for its bytes, the handler sees
+// Keeps an answer until the handler gets it. If there is no room for its bytes, the handler sees
 // that as the call's error.
 static void answer(struct nx_call *call, bool ok, struct nx_span json, enum nx_result_code code,
                    struct nx_span message) {
@@ -113,6 +143,14 @@ static void answer(struct nx_call *call, bool ok, struct nx_span json, enum nx_r
     t->call_count--;
     TAILQ_INSERT_TAIL(&t->answers, call, link);
     struct nx_span text = ok ? json : message;
+    struct nx_error err = {0};
+    if (nx_suspend_hold(t, text.len, &err)) {
+        ok = false;
+        code = NX_RESULT_RESOURCE_LIMIT;
+        text = nx_span_str(err.message);
+    } else {
+        call->held_bytes += text.len;
+    }
     call->result_bytes = malloc(text.len + 1);
     if (!call->result_bytes) {
         ok = false;

@@ -49,6 +49,7 @@ static void free_trigger(struct nx_trigger *t) {
     t->panel->trigger_count--;
     t->panel->rt->trigger_count--;
     nx_trigger_drop_cause(t);
+    nx_suspend_let_go(t, t->held_bytes);
     nx_gather_free(t->gather);
     free(t->args);
     free(t);

@@ -41,6 +41,38 @@ def timed(call):
     return value, time.monotonic() - start
 
 
+# ---- What is kept for the handler -----------------------------------------------------------------------
+
+def test_answers_that_wait_are_bounded(start_client, web):
+    """A panel whose sleepers hold almost all they may has room for small answers only."""
+    client = start_client(allow=[web], MAX_INSTANCES="32")
+    hold = """
+      const s = 'x'.repeat(1000000);
+      for (let i = 0; i < 10; i++) {
+        for (let j = 0; j < (i < 9 ? 7 : 4); j++) $emit('e', s);
+        await $ext.time.sleep(1);
+      }
+      $state.held = true;
+      await $ext.time.sleep(25000);"""
+    ask = "try { return (await $ext.http.get($args.url)).data.length; } catch (e) { return [e.code, e.message]; }"
+    tools = [{"name": name, "handler": handler, "capabilities": ["events:emit:e", "state:write:held", "ext:*"]}
+             for name, handler in (("hold", hold), ("ask", ask))]
+    for panel in ("full", "neighbour"):
+        reply = client.server.post("/panels", json={"id": panel, "kind": "test", "tools": tools,
+                                                    "initialState": {"held": False}})
+        assert reply.status_code == 201, reply.text
+
+    def asked(panel, size):
+        return client.server.trigger(panel, "ask", {"url": web.url("/big", bytes=size)}).json()["returnValue"]
+
+    client.server.trigger("full", "hold", headers={"Prefer": "respond-async"})
+    wait_until(lambda: client.server.get("/panels/full/state").json()["state"]["held"])
+    assert asked("full", 1000) == 1000
+    code, message = asked("full", 200000)
+    assert code == "RESOURCE_LIMIT" and "hold too many bytes" in message
+    assert asked("neighbour", 200000) == 200000
+
+
 # ---- Time --------------------------------------------------------------------------------------------
 
 def test_time_limits(client, hasty, web):

@@ -12,10 +12,10 @@ import harness
 ALL = harness.EVERYTHING
 
 
-def sleeping(world, panel_id, name="t"):
+def sleeping(world, panel_id, name="t", args=None):
     """Starts the tool in the background; returns a function that waits for its result."""
     box = []
-    thread = threading.Thread(target=lambda: box.append(world.run(panel_id, name)))
+    thread = threading.Thread(target=lambda: box.append(world.run(panel_id, name, args)))
     thread.start()
 
     def result():
@@ -332,6 +332,38 @@ def test_many_sleepers_leave_room(lowered):
     assert server.run("neighbour")["returnValue"] == 1
     assert server.get("/health").json()["panels"]["suspended"] == 1  # they sleep on
     assert {harness.code_of(one()) for one in results} == {"success"}
+
+
+HOLD = """
+  const s = 'x'.repeat(1000000);
+  for (let i = 0; i < $args.times; i++) {
+    for (let j = 0; j < 7; j++) $emit('e', s);
+    await $ext.time.sleep(1);
+  }
+  $state.held = true;
+  await $ext.time.sleep($args.ms);
+  return 'end';"""
+ASK = "const s = 'x'.repeat(1000000); for (let i = 0; i < 7; i++) $ext.time.sleep(0, s); await $ext.time.sleep(0);"
+
+
+def test_what_sleepers_hold_is_bounded(lowered):
+    """The server keeps what each has done so far, and what its calls were made with."""
+    server = lowered(MAX_INSTANCES=32)
+    tools = [harness.tool(HOLD, ALL, name="hold"), harness.tool(ASK, ALL, name="ask")]
+    server.make("full", tools, {"held": False})
+    server.make("neighbour", tools, {"held": False})
+    first = sleeping(server, "full", "hold", {"times": 9, "ms": 25000})
+    wait_for_state(server, "full", "held", True)
+    for result in (server.run("full", "hold", {"times": 2, "ms": 1}), server.run("full", "ask")):
+        assert harness.code_of(result) == "RESOURCE_LIMIT" and "hold too many bytes" in result["error"]["message"]
+    assert server.run("full", "hold", {"times": 0, "ms": 1})["returnValue"] == "end"  # a little is always left
+    assert server.run("neighbour", "hold", {"times": 2, "ms": 1})["returnValue"] == "end"
+    assert server.run("neighbour", "ask")["status"] == "success"
+    # What ends gives back all it held.
+    server.make("full", tools, {"held": False})
+    assert harness.code_of(first()) == "CANCELLED"
+    for _ in range(4):
+        assert len(server.run("full", "hold", {"times": 4, "ms": 1})["events"]) == 28
 
 
 def test_deleting_the_panel_cancels(world):
