@@ -2,13 +2,14 @@
 """Fixtures of the hostile suites."""
 import pytest
 
-from harness import World
+from harness import PATIENCE_MS, World
 
 
 @pytest.fixture(scope="module")
 def world():
-    """One server for the module, with one worker, so that every handler runs where the others did."""
-    one = World()
+    """One server for the module, with one worker, so that every handler runs where the others did. What is to be
+    stopped says so itself: on a busy machine the rest may take long."""
+    one = World(env={"TIMEOUT_MS": str(PATIENCE_MS)})
     yield one
     one.stop_cleanly()
 

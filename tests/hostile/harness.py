@@ -41,6 +41,8 @@ def limit(name):
 
 # What a segment may take past its time limit: until it is stopped where it is, and for the stopping.
 RUNNING_GRACE_US = limit("NX_HARD_DEADLINE_GRACE_MS") * 1000 + 5000 * SLOWER
+# For handlers that a test does not want stopped.
+PATIENCE_MS = 60000
 # The watchdog kills a worker that did not answer for so long. An honest one waited for a processor
 # most of it. That happens, rarely: so often in one run of a suite at most.
 WATCHDOG_GRACE_S = limit("NX_WATCHDOG_GRACE_MS") / 1000

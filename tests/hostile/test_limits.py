@@ -101,7 +101,7 @@ def test_lowered(small, code, limit, words):
 @pytest.fixture(scope="module")
 def roomy(lowered):
     """As by default, but for the host calls: as many mutations would use them up."""
-    return lowered(MAX_HOST_CALLS=10000)
+    return lowered(MAX_HOST_CALLS=10000, TIMEOUT_MS=harness.PATIENCE_MS)
 
 
 @pytest.mark.parametrize("code, limit, words", list(cases(DEFAULTS)))
