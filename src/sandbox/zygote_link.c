@@ -125,9 +125,12 @@ static int on_spawned(struct nx_sandbox *pool, struct nx_span payload, int *pidf
     struct nx_wire_reader r;
     nx_wire_reader_init(&r, payload);
     const pid_t pid = (pid_t)nx_wire_get_u32(&r);
-    pool->protections = nx_wire_get_u32(&r);
+    const uint32_t protections = nx_wire_get_u32(&r);
     if (peer == NULL || !nx_wire_reader_done(&r) || (pid == 0) != (*pidfd == -1)) {
         return nx_error_set(&pool->zygote.error, NX_E_PROTOCOL, "malformed SPAWNED frame");
+    }
+    if (pid != 0) {
+        pool->protections = protections;
     }
     pool->zygote.spawning = NULL;
     peer->starting = false;

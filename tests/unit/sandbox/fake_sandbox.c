@@ -374,13 +374,11 @@ static void spawn(enum fake_zygote behaviour, int channel, bool spare) {
     const pid_t pid = fork();
     if (pid == 0) {
         sigprocmask(SIG_SETMASK, &before, NULL);
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != zygote) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != zygote ||
+            behaviour == FAKE_WORKERS_DIE) {
             _exit(1);
         }
         close(NX_WIRE_ZYGOTE_FD);
-        if (behaviour == FAKE_WORKERS_DIE) {
-            _exit(1);
-        }
         work(channel);
     }
     close(channel);
@@ -393,10 +391,11 @@ static void spawn(enum fake_zygote behaviour, int channel, bool spare) {
     }
     struct nx_buf out;
     nx_buf_init(&out, 64);
-    nx_wire_put_u32(&out, (uint32_t)pid);
-    nx_wire_put_u32(&out, 0); // protections: it has none
+    const bool none = behaviour == FAKE_NO_WORKER; // it ends with its channel, unheard of
+    nx_wire_put_u32(&out, none ? 0 : (uint32_t)pid);
+    nx_wire_put_u32(&out, none ? FAKE_ZYGOTE_PROTECTIONS : FAKE_PROTECTIONS);
     send_frame(NX_WIRE_ZYGOTE_FD, NX_FRAME_SPAWNED, 0, nx_buf_span(&out),
-               behaviour == FAKE_NO_PIDFD ? -1 : pidfd);
+               none || behaviour == FAKE_NO_PIDFD ? -1 : pidfd);
     nx_buf_free(&out);
 }
 
@@ -493,7 +492,8 @@ int main(void) {
         if (behaviour == FAKE_ONE_SPAWN_LEFT && count > 0) {
             fail(FAKE_FAILURE);
         }
-        spawn(behaviour, channel, header.id == 1);
+        const bool none = behaviour == FAKE_ONE_WORKER && count > 0;
+        spawn(none ? FAKE_NO_WORKER : behaviour, channel, header.id == 1);
     }
     return 0;
 }

@@ -37,6 +37,8 @@ enum fake_zygote {
     FAKE_NO_PIDFD,       // SPAWNED without its descriptor
     FAKE_WORKERS_DIE,    // every worker exits at once
     FAKE_ONE_SPAWN_LEFT, // FAILED at the second SPAWN
+    FAKE_ONE_WORKER,     // at the second SPAWN and those after it no worker, this time
+    FAKE_NO_WORKER,      // what it does then
 };
 
 #define FAKE_FAILURE              "no image today"
@@ -44,6 +46,9 @@ enum fake_zygote {
 // The limit that names a zygote's behaviour: plausible whatever it says.
 #define FAKE_MEMORY_BYTES(zygote) ((64u << 20) + (unsigned)(zygote) * (64u << 10))
 enum { FAKE_STACK_BYTES = 1 << 20 };
+
+// What a worker of the fake says of itself; where there is none, the zygote tells of less.
+enum { FAKE_PROTECTIONS = 7, FAKE_ZYGOTE_PROTECTIONS = 4 };
 
 // By so much the nice value of a spare worker, and of one that LOWER was said of, is above others'.
 enum { FAKE_SPARE_NICE = 1, FAKE_LOWERED_NICE = 2 };

@@ -173,6 +173,17 @@ static void a_zygote_with_one_worker_in_it(void **unused) {
     pool_stop();
 }
 
+// No second worker, however often it is asked for: what the first one said of its protections
+// holds.
+static void no_worker_says_nothing_of_protections(void **unused) {
+    (void)unused;
+    pool_start_fake(FAKE_ONE_WORKER, 2, 16);
+    loop_for(300); // it is asked for after 50 ms, and after another 100
+    assert_int_equal(pool_stats().workers_alive, 1);
+    assert_int_equal(pool_stats().protections, FAKE_PROTECTIONS);
+    pool_stop();
+}
+
 // ---- descriptors that run out
 
 // Somebody who takes every descriptor but two, which is what asking for a worker needs, and in the
@@ -369,6 +380,7 @@ int main(void) {
         cmocka_unit_test(settings_out_of_range),
         cmocka_unit_test(workers_that_all_die),
         cmocka_unit_test(a_zygote_with_one_worker_in_it),
+        cmocka_unit_test(no_worker_says_nothing_of_protections),
         cmocka_unit_test(workers_stay_when_another_cannot_be_held),
         cmocka_unit_test(stop_with_work_in_every_phase),
         cmocka_unit_test(stop_from_a_callback),
