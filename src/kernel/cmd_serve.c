@@ -307,6 +307,7 @@ static int start_parts(struct serve *s, const char *panels_dir, struct nx_error 
         .worker_fds = NX_WORKER_FDS * (s->config.workers + spare_workers(&s->config)),
         .max_panels = s->config.max_panels,
         .audit_all = s->config.audit_all,
+        .local_only = !s->access.auth && nx_config_is_loopback(s->config.host),
         .auth = s->access.auth,
         .origins = s->access.origins,
     };

@@ -30,6 +30,7 @@ struct nx_http_config {
     uint32_t worker_fds;  // descriptors that workers may take
     uint32_t max_panels;  // shown in listings
     bool audit_all;       // AUDIT=all: requests that are admitted are logged
+    bool local_only;      // nothing but being on this machine lets a client in: see http_dispatch.c
     // Borrowed until the server is gone.
     bool allow_query_token;           // upgrades may carry their token as ?token=
     struct nx_auth *auth;             // NULL: requests need no token

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether a request is admitted, judged by its head alone, and who answers it.
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -59,6 +61,42 @@ static bool origin_acceptable(const struct nx_http *http, struct nx_span origin)
                       nx_span_of(http->ws_url + 2, http->ws_url_len - 2));
 }
 
+// "host:port" or "[host]:port" without the port.
+static struct nx_span without_port(struct nx_span host) {
+    size_t len = host.len;
+    while (len > 0 && host.data[len - 1] >= '0' && host.data[len - 1] <= '9')
+        len--;
+    return len > 0 && host.data[len - 1] == ':' ? nx_span_of(host.data, len - 1) : host;
+}
+
+static bool is_public_host(const struct nx_http *http, struct nx_span host) {
+    const char *begin = strstr(http->ws_url, "://") + 3;
+    struct nx_span public_host = without_port(nx_span_of(begin, strcspn(begin, "/")));
+    return host.len == public_host.len && strncasecmp(host.data, public_host.data, host.len) == 0;
+}
+
+// Whether a client may call the server so. Where being on this machine is all that lets a client
+// in, a page of any site could have its own name mean this machine (DNS rebinding): for the browser
+// all answers would be that site's. A name without a dot is no site's, an address cannot be
+// rebound.
+static bool host_acceptable(const struct nx_http *http, struct nx_span authority) {
+    static const char local[] = ".localhost";
+    struct nx_span host = without_port(authority);
+    char text[INET_ADDRSTRLEN];
+    struct in_addr address;
+    if (!http->config.local_only || host.len == 0 || !memchr(host.data, '.', host.len) ||
+        host.data[0] == '[' || is_public_host(http, host))
+        return true;
+    if (host.len >= sizeof local &&
+        strncasecmp(host.data + host.len - strlen(local), local, strlen(local)) == 0)
+        return true;
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.data, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1;
+}
+
 // Tells what there is, to everybody: a browser asks without the token that the page will send.
 static void answer_options(struct nx_http_conn *conn) {
     struct nx_http_reply reply = {
@@ -73,7 +111,11 @@ bool nx_http_admit(struct nx_http_conn *conn, const struct nx_http_head *head,
     // A page's WebSocket comes with its cookies and without a preflight, like a form.
     bool guarded = head->method == NX_HTTP_POST || head->method == NX_HTTP_DELETE ||
                    match->route == NX_ROUTE_WS;
-    if (head->method == NX_HTTP_OPTIONS)
+    if (!host_acceptable(conn->http, head->headers[NX_HEADER_HOST]))
+        nx_http_fail(conn, 403, "FORBIDDEN",
+                     "without authentication this server is asked by its address, localhost, or "
+                     "the host of PUBLIC_URL");
+    else if (head->method == NX_HTTP_OPTIONS)
         answer_options(conn);
     else if (match->route == NX_ROUTE_ANY)
         nx_http_fail(conn, 400, "INVALID_REQUEST", "'*' is for OPTIONS only");

@@ -94,6 +94,13 @@ def assert_refused(answer, status):
         assert error["requestId"] == answer.headers["X-Request-Id"]
 
 
+def test_with_tokens_the_server_goes_by_any_name(guarded):
+    """No page has one because its own name means this machine."""
+    evil = {"Host": "evil.example"}
+    assert_refused(guarded.get("/panels", headers=evil), 401)
+    assert guarded.get("/panels", headers=evil | bearer(token("*"))).status_code == 200
+
+
 @pytest.mark.parametrize("method, path, permission, status", ROUTES)
 def test_every_route(guarded, method, path, permission, status):
     admin = bearer(token("*"))

@@ -5,9 +5,10 @@ import itertools
 import json
 
 import pytest
+import requests
 
 import openapi
-from conftest import COUNTER, wait_until
+from conftest import COUNTER, Wire, wait_until
 from ws_client import WebSocket
 
 STATE = b"GET /panels/counter/state HTTP/1.1\r\nHost: h\r\n"
@@ -98,7 +99,7 @@ def test_nothing_overrides_method_or_path(server, headers, query):
 
 
 @pytest.mark.parametrize("headers", [
-    {"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}, {"Forwarded": "host=evil.example"},
+    {"Host": "evil"}, {"X-Forwarded-Host": "evil.example"}, {"Forwarded": "host=evil.example"},
     {"X-Forwarded-Proto": "https", "X-Forwarded-For": "evil.example"}])
 def test_answers_do_not_depend_on_who_the_client_says_it_asks(server, headers):
     server.request("DELETE", "/panels/counter")
@@ -108,6 +109,32 @@ def test_answers_do_not_depend_on_who_the_client_says_it_asks(server, headers):
     assert answer.json()["wsUrl"] == server.url.replace("http", "ws") + "/panels/counter/ws"
     assert answer.headers["Location"] == "/panels/counter"
     assert "evil" not in answer.text + str(answer.headers)
+
+
+def test_no_site_makes_this_machine_its_own(start):
+    """A page of evil.example whose name means 127.0.0.1 now would read all that this server answers."""
+    server = start(env={"PUBLIC_URL": "https://panels.example:8443/base"})
+
+    def answer(host, method="GET", path="/panels", more=""):
+        with Wire(server) as one:
+            return one.send(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n").read(method != "HEAD")
+    for host in ("127.0.0.1", f"127.0.0.1:{server.port}", "localhost", "LOCALHOST:3000", "panels.localhost:1", "[::1]:3000",
+                 "nexus", "nexus:3000", "panels.example", "Panels.Example:8443", ""):
+        assert answer(host).status == 200, host
+    for host in ("evil.example", f"evil.example:{server.port}", "127.0.0.1.evil.example", "localhost.evil.example",
+                 "panels.example.evil.example", "xpanels.example", "evil.example.", "127.1.", "1.2.3.4.5", ".localhost",
+                 "a." * 100, "evil.example:", "panels.example@evil.example"):
+        refused = answer(host)
+        assert refused.status == 403 and b"PUBLIC_URL" in refused.body, host
+    for path in ("/panels/counter", "/panels/counter/state", "/health", "/ready", "/metrics", "/openapi.yaml"):
+        assert [answer(host, "GET", path).status for host in ("evil.example", "localhost")] in ([403, 200], [403, 404])
+    assert answer("evil.example", "HEAD").status == answer("evil.example", "OPTIONS").status == 403
+    assert answer("evil.example", path="/panels/counter/ws", more="Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n").status == 403
+    # Where others than those on this machine are let in, names are whatever the network calls it.
+    open_to_all = start(env={"HOST": "0.0.0.0", "ALLOW_INSECURE": "true"})
+    assert requests.get(f"http://127.0.0.1:{open_to_all.port}/panels", headers={"Host": "nexus.default.svc"},
+                        timeout=20).status_code == 200
 
 
 # ---- Lists in headers ------------------------------------------------------------------------------------------
