@@ -21,6 +21,9 @@ extern const JSMallocFunctions nx_heap_functions;
 // Whether a request for memory has failed: without one, no error is about memory.
 extern bool nx_heap_refused;
 
+// malloc for what is not QuickJS's own: not counted, but a refusal is noted as well.
+void *nx_heap_extra(size_t size);
+
 // ---- state.c
 // ------------------------------------------------------------------------------------- Creates
 // `$state`. `read_only` (from the prelude) wraps a value that may be read but not written.

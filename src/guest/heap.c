@@ -15,6 +15,12 @@ static void count(JSMallocState *s, size_t now) {
     }
 }
 
+void *nx_heap_extra(size_t size) {
+    void *p = malloc(size);
+    nx_heap_refused = nx_heap_refused || p == NULL;
+    return p;
+}
+
 static void *heap_malloc(JSMallocState *s, size_t size) {
     void *p = malloc(size);
     if (p != NULL) {

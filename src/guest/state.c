@@ -66,7 +66,7 @@ static bool has_text(const struct entry *e, const char *json, size_t len) {
 static bool entry_keep(struct entry *e, const char *json, size_t len) {
     char *to = e->short_json;
     if (len >= sizeof(e->short_json)) {
-        to = e->long_json = malloc(len + 1);
+        to = e->long_json = nx_heap_extra(len + 1);
         if (to == NULL) {
             return false;
         }
@@ -85,7 +85,7 @@ static struct entry *find_or_add(JSContext *ctx, JSAtom key) {
     }
     if (entry_count == entry_capacity) {
         const size_t capacity = entry_capacity * 2;
-        struct entry *grown = malloc(capacity * sizeof(*grown));
+        struct entry *grown = nx_heap_extra(capacity * sizeof(*grown));
         if (grown == NULL) {
             JS_ThrowOutOfMemory(ctx);
             return NULL;
@@ -102,12 +102,14 @@ static struct entry *find_or_add(JSContext *ctx, JSAtom key) {
     return e;
 }
 
+enum { NO_MEMORY = -100 }; // beside the nx_host_status of what was fetched
+
 static JSValue throw_status(JSContext *ctx, int32_t status, const char *prefix, const char *key,
                             size_t key_len) {
     if (status == NX_HOST_DENIED) {
         return nx_throw_denied(ctx, prefix, key, key_len);
     }
-    return nx_throw_host(ctx, status);
+    return status == NO_MEMORY ? JS_ThrowOutOfMemory(ctx) : nx_throw_host(ctx, status);
 }
 
 // Fetches the key's JSON, NUL-terminated, into `small` or, if it does not fit, a malloc'ed buffer.
@@ -122,9 +124,9 @@ static int32_t fetch(const char *key, size_t key_len, char small[SMALL_BYTES], c
     const size_t len = (size_t)(status & ~NX_STATE_READ_ONLY);
     char *text = small;
     if (len > SMALL_BYTES - 1) {
-        text = malloc(len + 1);
+        text = nx_heap_extra(len + 1);
         if (text == NULL) {
-            return NX_HOST_INVALID;
+            return NO_MEMORY;
         }
         status = nx_host_state_get(key, key_len, text, len);
         if (status < 0) {
