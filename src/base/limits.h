@@ -398,6 +398,9 @@
 // What waits for a client that is slow to take it: about a second of a busy panel.
 #define NX_MAX_WS_QUEUED_BYTES         (1024 * 1024)
 #define NX_MAX_WS_QUEUED_MESSAGES      1000
+// What a PROGRESS may tell. It tells all so far again at each suspension, so that many suspensions
+// after much was done would cost many times as much.
+#define NX_MAX_WS_PROGRESS_BYTES       ((size_t)256 * 1024)
 // Frames, queues and half-received messages of all sockets together; past it those that have kept
 // them waiting for longest are closed.
 #define NX_MAX_WS_HELD_BYTES           ((size_t)256 * 1024 * 1024)

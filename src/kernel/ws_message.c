@@ -55,11 +55,25 @@ static void end_call(struct nx_ws_call *call) {
         nx_ws_close(s, NX_WS_GOING_AWAY, "the server is stopping");
 }
 
+// What a PROGRESS would tell, but for what holds it together.
+static size_t told_bytes(const struct nx_result *result) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < result->mutation_count; i++)
+        bytes += result->mutations[i].key.len + result->mutations[i].json.len;
+    for (size_t i = 0; i < result->event_count; i++)
+        bytes += result->events[i].name.len + result->events[i].payload_json.len;
+    for (size_t i = 0; i < result->suspension.call_count; i++)
+        bytes += result->suspension.calls[i].args_json.len;
+    return bytes;
+}
+
 static void on_result(void *user, struct nx_trigger *trigger, const struct nx_result *result) {
     (void)trigger;
     struct nx_ws_call *call = user;
     struct nx_ws_session *s = call->session;
     if (result->status == NX_EXEC_SUSPENDED) {
+        if (s->close_code || told_bytes(result) > NX_MAX_WS_PROGRESS_BYTES)
+            return;
         nx_ws_send_once(s, nx_ws_text_progress(s->ws, call, result));
         return;
     }

@@ -112,6 +112,24 @@ def test_every_suspension_tells_what_took_effect_so_far(busy):
     assert [e["payload"] for e in result["events"]] == [1, 2, 3]
 
 
+def test_much_is_not_told_again_at_every_suspension(server, open_ws):
+    handler = """
+      for (const bytes of $args.sizes) {
+        $emit('e', 'x'.repeat(bytes));
+        await $ext.time.sleep(1);
+      }"""
+    reply = server.post("/panels", json={"id": "much", "kind": "test", "tools": [
+        {"name": "t", "handler": handler, "capabilities": ["events:emit:e", "ext:time"]}]})
+    assert reply.status_code == 201, reply.text
+    ws = open_ws(panel="much")
+    ws.send({"type": "UNSUBSCRIBE", "topics": ["events"]})
+    for sizes, told in (([100000, 100000, 10], 3), ([100000, 200000, 10], 1)):
+        ws.send({"type": "TRIGGER", "tool": "t", "args": {"sizes": sizes}, "requestId": "m"})
+        heard = ws.read_until("RESULT")
+        assert [m["type"] for m in heard] == ["PROGRESS"] * told + ["RESULT"]
+        assert [len(e["payload"]) for e in heard[-1]["events"]] == sizes
+
+
 def test_tools_that_run_by_themselves_are_watched_across_a_suspension(busy):
     """PATCHes of an interval and of an event's listener come while the client's own trigger is
     suspended, in one order of versions, and CANCEL ends that trigger alone."""
