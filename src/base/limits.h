@@ -225,9 +225,8 @@
 #define NX_TRACEPARENT_BYTES           55
 // What one execution's finished segments may have accumulated for its final result.
 #define NX_MAX_RESULT_BYTES            (64u * 1024 * 1024)
-// What executions that are suspended may have the kernel keep: results gathered so far, calls and
-// answers. All together, and the share of one panel: as much as one execution may come to. So much
-// each may have whatever the others do: with as many as there are instances that is little.
+// What suspended executions may have the kernel keep (results so far, calls, answers): all, one
+// panel's (as much as one execution may come to), and each in any case.
 #define NX_MAX_HELD_BYTES              (256u * 1024 * 1024)
 #define NX_MAX_PANEL_HELD_BYTES        NX_MAX_RESULT_BYTES
 #define NX_MIN_HELD_BYTES              (64u * 1024)
@@ -398,9 +397,7 @@
 // What waits for a client that is slow to take it: about a second of a busy panel.
 #define NX_MAX_WS_QUEUED_BYTES         (1024 * 1024)
 #define NX_MAX_WS_QUEUED_MESSAGES      1000
-// What a PROGRESS may tell. It tells all so far again at each suspension, so that many suspensions
-// after much was done would cost many times as much.
-#define NX_MAX_WS_PROGRESS_BYTES       ((size_t)256 * 1024)
+#define NX_MAX_WS_PROGRESS_BYTES       ((size_t)256 * 1024) // all so far, at each suspension
 // Frames, queues and half-received messages of all sockets together; past it those that have kept
 // them waiting for longest are closed.
 #define NX_MAX_WS_HELD_BYTES           ((size_t)256 * 1024 * 1024)

@@ -29,8 +29,9 @@ void *nx_heap_extra(size_t size);
 // `$state`. `read_only` (from the prelude) wraps a value that may be read but not written.
 int nx_state_init(JSContext *ctx, JSValue *state_object, JSValue read_only);
 
-// Reports nested writes since the last flush to the host. 0, or -1 with an exception pending.
-int nx_state_flush(JSContext *ctx);
+// Reports nested writes since the last flush to the host; of values that were read in an earlier
+// segment, and not again since, only the `last` time. 0, or -1 with an exception pending.
+int nx_state_flush(JSContext *ctx, bool last);
 
 // A new segment begins: values held from the last one must be checked against the host's again.
 void nx_state_new_segment(void);

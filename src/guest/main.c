@@ -133,7 +133,7 @@ static uint32_t fail(void) {
 static uint32_t complete(JSValue value) {
     const char *json;
     size_t len;
-    if (nx_json_text(context, value, &json, &len) < 0 || nx_state_flush(context) < 0) {
+    if (nx_json_text(context, value, &json, &len) < 0 || nx_state_flush(context, true) < 0) {
         return fail();
     }
     nx_host_result(json, len);
@@ -171,7 +171,7 @@ static uint32_t settle(void) {
                                               "settle: no extension call is outstanding");
         return NX_GUEST_ERROR;
     }
-    if (nx_state_flush(context) < 0) {
+    if (nx_state_flush(context, false) < 0) {
         return fail();
     }
     nx_state_new_segment();

@@ -468,9 +468,11 @@ static int has_changed(JSContext *ctx, size_t i, JSValueConst value) {
     return changed;
 }
 
-int nx_state_flush(JSContext *ctx) {
+// Looking at each value that is held at each suspension would cost a handler that makes many calls
+// more than all it does.
+int nx_state_flush(JSContext *ctx, bool last) {
     for (size_t i = 0; i < entry_count; i++) {
-        if (entries[i].read_only || !JS_IsObject(entries[i].value)) {
+        if (entries[i].read_only || (entries[i].stale && !last) || !JS_IsObject(entries[i].value)) {
             continue;
         }
         JSValue value = JS_DupValue(ctx, entries[i].value);
