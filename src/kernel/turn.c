@@ -337,7 +337,8 @@ void nx_turn_give(struct nx_panel *panel) {
         hungry->starved = false;
         give(hungry);
         if (hungry->starved)
-            break; // still none free
+            break;                     // still none free
+        nx_panel_check_closed(hungry); // what it waited with may have ended at once
     }
     nx_panel_check_closed(panel);
     nx_runtime_check_drained(rt);
