@@ -132,6 +132,11 @@
 // How often the kernel looks after its workers while they work: for those past their deadline, and
 // those that are to stand back.
 #define NX_WATCHDOG_PERIOD_MS          10
+// A worker that has nothing to do and uses this much of a processor all the same, many times what
+// giving back suspended instances takes, is killed: nobody honest computes there. And how often it
+// is looked after while nothing else is to be done.
+#define NX_IDLE_USED_MS                1000
+#define NX_IDLE_PERIOD_MS              1000
 // A segment that runs this long no longer holds up what waits behind it: ten times what ordinary
 // handlers take, and rare enough for its signal to cost nothing.
 #define NX_SLOW_SEGMENT_US             1000

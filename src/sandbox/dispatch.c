@@ -101,6 +101,7 @@ static int fly(struct nx_peer *peer, struct nx_job *job) {
     peer->unsure += job->lane != NX_LANE_LIGHT;
     if (peer->flying_count++ == 0) {
         peer->head_since_ns = nx_clock_monotonic_ns();
+        peer->idle_used_ns = 0;
         peer->alone = job->suspect;
     }
     TAILQ_INSERT_TAIL(&peer->flying, job, link);
@@ -339,6 +340,6 @@ void nx_dispatch_tick(uv_timer_t *timer) {
     give_up_waiting(pool);
     if (!busy) {
         pool->tick_active = false;
-        uv_timer_stop(timer);
+        uv_timer_start(timer, nx_dispatch_tick, NX_IDLE_PERIOD_MS, NX_IDLE_PERIOD_MS);
     }
 }

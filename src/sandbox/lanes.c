@@ -111,15 +111,22 @@ bool nx_lanes_want(const struct nx_peer *peer) {
     return others < pool->spares_wanted;
 }
 
+static void watch_idle(struct nx_peer *peer, uint64_t used_ns) {
+    if (peer->idle_used_ns == 0) {
+        peer->idle_used_ns = used_ns;
+    } else if (used_ns > peer->idle_used_ns + (uint64_t)NX_IDLE_USED_MS * 1000000) {
+        nx_peer_end(peer, NX_PEER_ROGUE);
+    }
+}
+
 void nx_lanes_watch(struct nx_peer *peer) {
     struct nx_sandbox *pool = peer->pool;
-    if (peer->flying_count == 0) {
-        return;
-    }
     // Processor time, not the clock: on a busy machine a quick one may take long as well. It is the
     // system that says so, not the worker.
     const uint64_t used_ns = nx_clock_process_ns(peer->pid);
-    if (peer->watched_since_ns != peer->head_since_ns) {
+    if (peer->flying_count == 0) {
+        watch_idle(peer, used_ns);
+    } else if (peer->watched_since_ns != peer->head_since_ns) {
         peer->watched_since_ns = peer->head_since_ns;
         peer->watched_used_ns = used_ns;
     } else if (!peer->spare && pool->config.spare_workers != 0 &&

@@ -65,6 +65,7 @@ int nx_peer_attach(struct nx_peer *peer, int channel, pid_t pid, int pidfd) {
     peer->started_ns = nx_clock_monotonic_ns();
     peer->slow = peer->alone = false;
     peer->last_id = 0;
+    peer->idle_used_ns = 0;
     peer->sent_bytes = 0;
     if (pidfd < 0 || poll == NULL || uv_poll_init(peer->pool->loop, poll, channel) != 0) {
         free(poll);

@@ -130,8 +130,9 @@ struct nx_peer {
     uint64_t head_since_ns;                     // when the first of `flying` could begin
     uint64_t watched_since_ns, watched_used_ns; // nx_lanes_watch: of the head it saw last, and the
                                                 // processor time that the worker had used by then
-    bool slow;                                  // its head is slow: gets no new work
-    bool alone;                                 // its head is a suspect: likewise
+    uint64_t idle_used_ns; // likewise, since it has nothing to do; 0: not looked at since
+    bool slow;             // its head is slow: gets no new work
+    bool alone;            // its head is a suspect: likewise
     struct nx_parked_executions parked;
     uint32_t last_id;
     struct nx_code_slots slots_lru; // most recently used first; free ones last
@@ -187,8 +188,8 @@ struct nx_sandbox {
     uv_prepare_t prepare;        // before waiting: dispatch and write what callbacks left behind
     uv_check_t check;            // after reading: the same, without waiting for the next round
     uv_timer_t tick;
-    bool tick_active;
-    bool dirty; // something to dispatch or write
+    bool tick_active; // often; else only for idle workers
+    bool dirty;       // something to dispatch or write
     struct nx_segment_scratch scratch;
     bool started, stopping;
     uint32_t open_handles;
@@ -257,7 +258,8 @@ struct nx_peer *nx_lanes_pick(struct nx_sandbox *pool, const struct nx_job *job)
 // So many spare workers, or as many as there may be, are needed from now on.
 void nx_lanes_want_spares(struct nx_sandbox *pool, uint32_t count);
 // Notes the processor time at which its head began, and makes a worker stand back if that takes
-// long: it is a spare one then. Called every NX_WATCHDOG_PERIOD_MS.
+// long: it is a spare one then. Ends one that computes with nothing to do. Called every
+// NX_WATCHDOG_PERIOD_MS while the pool has work, else every NX_IDLE_PERIOD_MS.
 void nx_lanes_watch(struct nx_peer *peer);
 // Puts spare workers in the place of ordinary ones that stand back now. May end idle ones.
 void nx_lanes_regroup(struct nx_sandbox *pool);
@@ -283,7 +285,7 @@ struct nx_job *nx_dispatch_first(const struct nx_sandbox *pool);
 void nx_dispatch_unqueue(struct nx_sandbox *pool, struct nx_job *job);
 // Puts a job in its worker's own queue.
 void nx_dispatch_bind(struct nx_peer *peer, struct nx_job *job);
-// The watchdog and the restarts; repeats while the pool has work or misses workers.
+// The watchdog and the restarts; often while the pool has work or misses workers.
 void nx_dispatch_tick(uv_timer_t *timer);
 // Drops the worker's table of warm code.
 void nx_dispatch_forget_code(struct nx_peer *peer);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Workers that die, hang, are slow or lie about it; the zygote's death. Who is hit, and who is not.
+// Workers that die, read nothing, are slow or lie about it; the zygote's death. Who is hit, and who
+// is not.
 #include "client_test.h"
 
 #include <signal.h>
@@ -232,57 +233,7 @@ static void a_worker_that_leaves_a_child_behind(void **unused) {
     nx_code_unref(good);
 }
 
-// ---- hanging
-
-// Sooner if it uses a processor: then it does not wait for one.
-static void the_watchdog_kills_what_hangs(void **unused) {
-    (void)unused;
-    static const struct {
-        enum fake_order order;
-        uint64_t grace_ms;
-    } rows[] = {{FAKE_SPIN, NX_WATCHDOG_GRACE_MS}, {FAKE_HANG, NX_WATCHDOG_STARVED_MS}};
-    struct nx_code *good = quick(0);
-    struct nx_exec_limits limits;
-    nx_exec_limits_default(&limits);
-    limits.timeout_ms = 100;
-    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct nx_code *hangs = ends_with(1, rows[i].order);
-        struct run victim, others[MANY];
-        const uint64_t start_ns = nx_clock_monotonic_ns();
-        run_start(&victim, hangs, &(struct run_options){.limits = limits});
-        start_many(others, good);
-        run_wait(&victim, 1);
-        assert_string_equal(run_text(&victim), "error TIMEOUT");
-        const uint64_t took_ms = (nx_clock_monotonic_ns() - start_ns) / 1000000;
-        assert_true(took_ms >= limits.timeout_ms + rows[i].grace_ms);
-        expect_many(others, "done 1");
-        assert_int_equal(pool_stats().watchdog_kills, i + 1);
-        assert_int_equal(pool_stats().protocol_kills, 0);
-        pool_settle(1);
-        run_free(&victim);
-        nx_code_unref(hangs);
-    }
-    nx_code_unref(good);
-}
-
-// Half an answer is none.
-static void half_an_answer_is_a_timeout(void **unused) {
-    (void)unused;
-    struct nx_buf *program = program_new();
-    program_order(program, FAKE_RAW);
-    nx_wire_put_bytes(program, nx_span_of("\x10\0\0\0\1", 5));
-    program_order(program, FAKE_HANG);
-    struct nx_code *code = code_of_program(program);
-    struct run run;
-    struct nx_exec_limits limits;
-    nx_exec_limits_default(&limits);
-    limits.timeout_ms = 30;
-    run_start(&run, code, &(struct run_options){.limits = limits});
-    run_wait(&run, 1);
-    assert_string_equal(run_text(&run), "error TIMEOUT");
-    run_free(&run);
-    nx_code_unref(code);
-}
+// ---- not reading
 
 // A worker that reads nothing must not stop the kernel, nor make it hold more than what was queued.
 static void a_worker_that_does_not_read_blocks_nobody(void **unused) {
@@ -486,8 +437,6 @@ int main(void) {
         CASE(death_fails_what_it_held_suspended, two),
         CASE(death_fails_resumes_on_their_way, one),
         CASE(a_worker_that_leaves_a_child_behind, one),
-        CASE(the_watchdog_kills_what_hangs, one),
-        CASE(half_an_answer_is_a_timeout, one),
         CASE(a_worker_that_does_not_read_blocks_nobody, one),
         CASE(what_is_sent_ahead_is_bounded, one),
         CASE(a_slow_one_holds_nobody_up, two),
