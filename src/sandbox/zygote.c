@@ -188,18 +188,32 @@ static int announce_worker(pid_t pid, uint32_t in_force, int pidfd) {
     return status;
 }
 
-// Others go before the worker from now on. Nobody waits for it: it may be gone already. Its number
-// is its own until it is reaped, which waits meanwhile.
-static void lower(pid_t pid) {
-    sigset_t children, before;
+// Whether it is a worker of ours that has not ended. Its number is its own until it is reaped: that
+// waits until the caller restores the signals blocked `before`.
+static bool is_child(pid_t pid, sigset_t *before) {
+    sigset_t children;
     siginfo_t ended = {0};
     sigemptyset(&children);
     sigaddset(&children, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &children, &before);
-    if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0) {
+    sigprocmask(SIG_BLOCK, &children, before);
+    return waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0;
+}
+
+// Others go before the worker from now on. Nobody waits for it: it may be gone already.
+static void lower(pid_t pid) {
+    sigset_t before;
+    if (is_child(pid, &before)) {
         nx_sched_stand_back(pid);
     }
     sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+// The worker's pidfd; -1: there is none, or the worker has ended already.
+static int get_hold(pid_t pid) {
+    sigset_t before;
+    const int pidfd = is_child(pid, &before) ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return pidfd;
 }
 
 static int spawn(int channel, bool spare) {
@@ -221,7 +235,7 @@ static int spawn(int channel, bool spare) {
         lower(pid); // not earlier: until it has locked itself in, everybody waits for it
     }
     // A worker that the kernel gets no hold on ends by itself: its channel closes.
-    NX_CLEANUP_FD int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    NX_CLEANUP_FD int pidfd = pid > 0 ? get_hold(pid) : -1;
     return announce_worker(pid, report.protections, pidfd);
 }
 
