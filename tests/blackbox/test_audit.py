@@ -20,7 +20,7 @@ DENIED = """<NexusPanel id="denied"><Data><State name="s" type="number"/></Data>
 
 
 def limit(name):
-    return int(re.search(rf"#define {name}\s+(\d+)", (ROOT / "src/base/limits.h").read_text())[1])
+    return int(re.search(rf"#define {name}\s+(\d+)", (ROOT / "src/base/limits_net.h").read_text())[1])
 
 
 @pytest.fixture(name="server_of")

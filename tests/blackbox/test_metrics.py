@@ -223,7 +223,7 @@ def test_series_by_panel(start):
 
 
 def test_series_by_panel_are_capped(start):
-    most = int(re.search(r"#define NX_MAX_METRICS_PANELS\s+(\d+)", (ROOT / "src/base/limits.h").read_text())[1])
+    most = int(re.search(r"#define NX_MAX_METRICS_PANELS\s+(\d+)", (ROOT / "src/base/limits_net.h").read_text())[1])
     server = start(env={"METRICS_PER_PANEL": "true"})
     with requests.Session() as session:
         for i in range(most + 1):

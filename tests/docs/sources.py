@@ -43,7 +43,7 @@ def constants(text):
 
 
 def limits():
-    return constants(text_of("src/base/limits.h"))
+    return constants(text_of("src/base/limits.h") + text_of("src/base/limits_net.h"))
 
 
 # ---- Settings ------------------------------------------------------------------------------------------
