@@ -4,8 +4,10 @@ system call filter. Run by a real systemd it is in scripts/systemd-test.sh, whic
 import importlib.util
 import json
 import os
+import pathlib
 import re
 import subprocess
+import tempfile
 
 import pytest
 
@@ -159,29 +161,35 @@ def confine(calls):
     rules.load()
 
 
-def start_confined(tmp_path, calls, **options):
+@pytest.fixture(name="open_folder")
+def make_open_folder():
+    """One that other users reach. pytest closes its own to them whenever somebody else begins to run tests."""
+    with tempfile.TemporaryDirectory(prefix="nexus-unit-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def start_confined(folder, calls, **options):
     spec = importlib.util.spec_from_file_location("blackbox_conftest", ROOT / "tests/blackbox/conftest.py")
     harness = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(harness)
     # A program that confines itself, then becomes the server; as nobody if root runs the test.
     nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", "-all",
               "--inh-caps", "-all", "--no-new-privs"] if os.getuid() == 0 else []
-    launcher = tmp_path / "launcher.py"
+    launcher = folder / "launcher.py"
     launcher.write_text(
         f"import os, sys\nsys.path[:0] = [{str(ROOT / 'tests/deploy')!r}]\nimport test_systemd\n"
         f"test_systemd.confine(set({sorted(calls)!r}))\nos.execv({str(harness.NEXUS)!r}, "
         "['nexus', *sys.argv[1:]])\n")
-    program = tmp_path / "nexus"
+    program = folder / "nexus"
     program.write_text("#!/bin/sh\nexec " + " ".join([*nobody, "/usr/bin/python3", "-B", str(launcher)]) + ' "$@"\n')
     program.chmod(0o755)
-    for folder in (tmp_path, *tmp_path.parents):
-        if str(folder).startswith("/tmp/") and folder.stat().st_uid == os.getuid():
-            folder.chmod(0o755)
     return harness.Server(program=program, **options)
 
 
-def test_the_server_runs_under_the_filter_with_its_workers_locked_in(tmp_path):
-    server = start_confined(tmp_path, allowed_calls())
+def test_the_server_runs_under_the_filter_with_its_workers_locked_in(open_folder):
+    server = start_confined(open_folder, allowed_calls())
     status = {line.split(":")[0]: line.split()[1] for line in
               open(f"/proc/{server.process.pid}/status", encoding="utf-8") if len(line.split()) > 1}
     assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
@@ -206,8 +214,8 @@ def plain_health():
 
 
 @pytest.mark.parametrize("call", ["capset", "seccomp"])
-def test_the_calls_that_the_unit_adds_are_needed(tmp_path, call):
-    server = start_confined(tmp_path, allowed_calls() - {call}, wait=False)
+def test_the_calls_that_the_unit_adds_are_needed(open_folder, call):
+    server = start_confined(open_folder, allowed_calls() - {call}, wait=False)
     assert server.process.wait(60) == 1
     server.process.stdout.close()
 

@@ -42,14 +42,12 @@ def relatives(pid):
 
 
 @pytest.mark.parametrize("by_file", [True, False], ids=["file", "environment"])
-def test_a_secret_is_in_one_place(user, tmp_path_factory, by_file):
+def test_a_secret_is_in_one_place(user, by_file):
     secret, address = secrets.token_hex(32), secrets.token_hex(16)
-    folder = tmp_path_factory.mktemp("secrets")
-    for one in (folder, *list(folder.parents)[:2]):
-        one.chmod(0o755)
-    (folder / "key").write_text(secret, encoding="ascii")
-    setting = {"JWT_SECRET_FILE": str(folder / "key")} if by_file else {"JWT_SECRET": secret}
     with Installation() as installation:
+        key = installation.folder / "key"
+        key.write_text(secret, encoding="ascii")
+        setting = {"JWT_SECRET_FILE": str(key)} if by_file else {"JWT_SECRET": secret}
         server = installation.serve(user, env={
             "AUTH_ENABLED": "true", "PUBLIC_URL": f"http://{address}", **setting})
         pid = server.process.pid
