@@ -59,7 +59,8 @@ COUNTER = """<NexusPanel id="counter">
 
 
 def engine(*arguments, check=True, **options):
-    result = subprocess.run([ENGINE, *map(str, arguments)], capture_output=True, text=True, **options)
+    # Where memory runs out, podman's monitor leaves a file "oom" in the folder it was started in.
+    result = subprocess.run([ENGINE, *map(str, arguments)], capture_output=True, text=True, cwd=OUT, **options)
     if check and result.returncode:
         raise AssertionError(f"{ENGINE} {' '.join(map(str, arguments))}: {result.stderr}")
     return result
