@@ -69,6 +69,10 @@
 // When so much of large bodies has been read in one turn of the loop, others wait for the next one:
 // reading and keeping 64 KB takes some 40 us.
 #define NX_HTTP_TURN_BYTES             (32 * 1024)
+// What is read of each connection all the same: most requests and messages. And for how many turns
+// a body waits at most.
+#define NX_HTTP_LEAST_READ_BYTES       (4 * 1024)
+#define NX_HTTP_PUT_OFF_TURNS          64
 // What the requests that came at once on one connection may take of a turn, the first one aside: a
 // single read holds some two thousand of the smallest.
 #define NX_HTTP_TURN_NS                100000

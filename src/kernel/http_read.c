@@ -4,14 +4,8 @@
 // more is told by the loop again in the next turn.
 #include "kernel/http_conn.h"
 
-enum {
-    // Less than this has come of a body: it goes the way of everything small.
-    SMALL_BYTES = 16 * 1024,
-    // What is read when the turn has had its bytes: most requests and messages.
-    LEAST_BYTES = 4 * 1024,
-    // A body is not put off for longer.
-    MOST_TURNS = 64,
-};
+// Less than this has come of a body: it goes the way of everything small.
+enum { SMALL_BYTES = 16 * 1024 };
 
 void nx_http_conn_forget_put_off(struct nx_http_conn *conn) {
     if (!conn->put_off)
@@ -30,9 +24,9 @@ static void put_off(struct nx_http_conn *conn) {
     TAILQ_INSERT_TAIL(&conn->http->put_off, conn, put_off_link);
 }
 
-// So many that none waits for longer than MOST_TURNS.
+// So many that none waits for longer than NX_HTTP_PUT_OFF_TURNS.
 static void read_put_off(struct nx_http *http) {
-    uint32_t count = (http->put_off_count + MOST_TURNS - 1) / MOST_TURNS;
+    uint32_t count = (http->put_off_count + NX_HTTP_PUT_OFF_TURNS - 1) / NX_HTTP_PUT_OFF_TURNS;
     for (; count > 0; count--) {
         struct nx_http_conn *conn = TAILQ_FIRST(&http->put_off);
         nx_http_conn_forget_put_off(conn);
@@ -71,7 +65,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     bool in_body = conn->state == NX_CONN_READING && conn->need_bytes > conn->in.len &&
                    conn->in.len >= SMALL_BYTES;
     bool enough = http->turn_bytes >= NX_HTTP_TURN_BYTES;
-    bool later = in_body && enough && http->turn - conn->read_turn < MOST_TURNS;
+    bool later = in_body && enough && http->turn - conn->read_turn < NX_HTTP_PUT_OFF_TURNS;
     if (conn->read_turn == http->turn || later) {
         *buf = uv_buf_init(NULL, 0);
         return;
@@ -81,8 +75,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
         *buf = in_place(conn);
     if (!in_body || buf->len == 0)
         *buf = uv_buf_init(http->scratch, sizeof http->scratch);
-    if (enough && buf->len > LEAST_BYTES)
-        buf->len = LEAST_BYTES;
+    if (enough && buf->len > NX_HTTP_LEAST_READ_BYTES)
+        buf->len = NX_HTTP_LEAST_READ_BYTES;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -95,7 +89,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
         nx_http_conn_ended(conn, n == UV_EOF);
         return;
     }
-    if (n > LEAST_BYTES)
+    if (n > NX_HTTP_LEAST_READ_BYTES)
         conn->http->turn_bytes += (size_t)n;
     if (buf->base == conn->http->scratch)
         nx_http_conn_received(conn, nx_span_of(buf->base, (size_t)n));

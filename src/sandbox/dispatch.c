@@ -271,10 +271,11 @@ void nx_dispatch_later(struct nx_sandbox *pool) {
 // Whether the worker's head should have been answered so long ago that it will not be.
 static bool overdue(const struct nx_peer *peer, uint64_t now) {
     const struct nx_job *head = TAILQ_FIRST(&peer->flying);
-    if (head == NULL || peer->watched_since_ns != peer->head_since_ns) {
+    const uint64_t limit_ns = head != NULL ? (uint64_t)head->timeout_us * 1000 : 0;
+    if (head == NULL || peer->watched_since_ns != peer->head_since_ns ||
+        now <= peer->head_since_ns + limit_ns) {
         return false;
     }
-    const uint64_t limit_ns = (uint64_t)head->timeout_us * 1000;
     const uint64_t used_ns = nx_clock_process_ns(peer->pid); // 0: it is gone
     const bool starved = used_ns != 0 && used_ns < peer->watched_used_ns + limit_ns +
                                                        (uint64_t)NX_WATCHDOG_USED_MS * 1000000;

@@ -231,6 +231,19 @@ struct nx_code *code_that_returns(const char *json, uint32_t ms) {
     return code_of_program(program);
 }
 
+int pool_setup_one(void **unused) {
+    (void)unused;
+    pool_start_fake(FAKE_GOOD, 1, 64);
+    return 0;
+}
+
+int pool_setup_two(void **unused) {
+    (void)unused;
+    pool_start_fake(FAKE_GOOD, 2, 64);
+    pool_settle(2);
+    return 0;
+}
+
 int pool_teardown(void **unused) {
     (void)unused;
     pool_stop();

@@ -33,6 +33,9 @@ extern struct nx_sandbox *test_pool;
 
 // Starts a pool of the fake sandbox, or of the real one, on test_loop; the test fails if it cannot.
 void pool_start_fake(enum fake_zygote behaviour, uint32_t workers, uint32_t max_instances);
+// Begins a test with a pool of one fake worker, or two.
+int pool_setup_one(void **unused);
+int pool_setup_two(void **unused);
 // Ends a test's pool; the strict one also holds that no worker was lost, for the fake ends itself
 // over anything it should not have been sent.
 int pool_teardown(void **unused);

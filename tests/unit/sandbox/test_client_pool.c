@@ -9,25 +9,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
-static int teardown(void **unused) {
-    (void)unused;
-    pool_stop();
-    return 0;
-}
-
-static int setup_one(void **unused) {
-    (void)unused;
-    pool_start_fake(FAKE_GOOD, 1, 64);
-    return 0;
-}
-
-static int setup_two(void **unused) {
-    (void)unused;
-    pool_start_fake(FAKE_GOOD, 2, 64);
-    pool_settle(2);
-    return 0;
-}
-
 static const struct forged suspended = {
     .status = NX_SEGMENT_SUSPENDED,
     .items = {{.kind = 'c', .n = 1, .a = "e", .b = "m", .c = "[]"}}};
@@ -427,7 +408,8 @@ static void the_pool_survives_its_zygote(void **unused) {
     nx_code_unref(hangs);
 }
 
-#define CASE(test, workers) cmocka_unit_test_setup_teardown(test, setup_##workers, teardown)
+#define CASE(test, workers)                                                                        \
+    cmocka_unit_test_setup_teardown(test, pool_setup_##workers, pool_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -224,8 +224,11 @@ static void a_worker_without_a_processor_is_waited_for(void **unused) {
     struct nx_exec_limits limits;
     nx_exec_limits_default(&limits);
     limits.timeout_ms = 100;
+    struct nx_code *sleeper = code_of_source("return [await $ext.e.m()]");
+    struct run parked, runs[WORKERS];
+    run_start(&parked, sleeper, &(struct run_options){.caps = "ext:e"});
+    run_wait(&parked, 1);
     const struct nx_sandbox_stats before = pool_stats();
-    struct run runs[WORKERS];
     for (size_t i = 0; i < WORKERS; i++) {
         run_start(&runs[i], endless, &(struct run_options){.limits = limits});
         loop_for(i == 0 ? 0 : 20);
@@ -240,6 +243,11 @@ static void a_worker_without_a_processor_is_waited_for(void **unused) {
         assert_string_equal(run_text(&runs[i]), "error TIMEOUT");
         run_free(&runs[i]);
     }
+    run_resume(&parked, 1, "7");
+    run_wait(&parked, 2);
+    assert_string_equal(run_text(&parked), "done [7]");
+    run_free(&parked);
+    nx_code_unref(sleeper);
     nx_code_unref(endless);
 }
 

@@ -5,25 +5,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
-static int teardown(void **unused) {
-    (void)unused;
-    pool_stop();
-    return 0;
-}
-
-static int setup_one(void **unused) {
-    (void)unused;
-    pool_start_fake(FAKE_GOOD, 1, 64);
-    return 0;
-}
-
-static int setup_two(void **unused) {
-    (void)unused;
-    pool_start_fake(FAKE_GOOD, 2, 64);
-    pool_settle(2);
-    return 0;
-}
-
 // Sooner if it uses a processor: then it does not wait for one.
 static void the_watchdog_kills_what_hangs(void **unused) {
     (void)unused;
@@ -108,7 +89,8 @@ static void half_an_answer_is_a_timeout(void **unused) {
     nx_code_unref(code);
 }
 
-#define CASE(test, workers) cmocka_unit_test_setup_teardown(test, setup_##workers, teardown)
+#define CASE(test, workers)                                                                        \
+    cmocka_unit_test_setup_teardown(test, pool_setup_##workers, pool_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
