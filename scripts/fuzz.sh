@@ -60,7 +60,17 @@ run_target() {
         -print_final_stats=1 "-artifact_prefix=$findings/" >"$work.log" 2>&1
     local status=$?
     echo "$status" >"$work.status"
-    [ "$status" -eq 0 ] || echo "fuzz: $name failed, see $work.log" >&2
+    [ "$status" -eq 0 ] || tell "$name" >&2
+}
+
+# shellcheck disable=SC2317  # likewise
+# tell NAME: what happened, and with which input: elsewhere the output may be all that is kept.
+tell() {
+    echo "fuzz: $1 failed, see $build/work/$1.log; what it says beside its progress:"
+    grep -aEv '^(#[0-9]|INFO: |\s+NEW_FUNC)' "$build/work/$1.log" | tail -50 | cut -c -2000
+    for finding in "$build/findings/$1"/*; do
+        [ ! -f "$finding" ] || echo "$finding in base64: $(base64 -w 0 "$finding" | cut -c -8000)"
+    done
 }
 
 # shellcheck disable=SC2317  # likewise
