@@ -150,17 +150,26 @@ static int finish(struct nx_exec *exec, enum nx_trap trap, uint32_t outcome, uin
     return status;
 }
 
-// Puts `len` bytes and a NUL where the guest can take them: the inbox if they fit. 0: no memory.
-static uint32_t place(struct nx_instance *instance, uint32_t len, uint8_t **at) {
-    uint32_t address = nx_instance_shared(instance)->inbox_address;
-    if (len + 1 > NX_GUEST_INBOX_BYTES &&
-        (nx_instance_call(instance, NX_EXPORT_ALLOC, (uint32_t[5]){len + 1}, &address) !=
-             NX_TRAP_NONE ||
-         address == 0)) {
-        return 0;
+// Finds a place for `len` bytes and a NUL where the guest can take them: the inbox if they fit. A
+// trap: there is none. `what` says in a message whose bytes they are.
+static enum nx_trap place(struct nx_instance *instance, uint32_t len, const char *what,
+                          uint32_t *address, uint8_t **at) {
+    enum nx_trap trap = NX_TRAP_NONE;
+    *address = nx_instance_shared(instance)->inbox_address;
+    if (len + 1 > NX_GUEST_INBOX_BYTES) {
+        trap = nx_instance_call(instance, NX_EXPORT_ALLOC, (uint32_t[5]){len + 1}, address);
     }
-    *at = nx_instance_memory(instance, address, len + 1);
-    return *at != NULL ? address : 0;
+    if (trap != NX_TRAP_NONE) {
+        return trap;
+    }
+    *at = *address != 0 ? nx_instance_memory(instance, *address, len + 1) : NULL;
+    if (*at == NULL) {
+        nx_work.fatal = NX_RESULT_MEMORY_LIMIT;
+        snprintf(nx_work.fatal_message, sizeof(nx_work.fatal_message),
+                 "%s not fit the memory limit", what);
+        return NX_TRAP_HOST;
+    }
+    return NX_TRAP_NONE;
 }
 
 struct nx_deadline nx_runner_deadline(uint64_t start_ns, uint32_t timeout_us) {
@@ -183,13 +192,11 @@ static void set_shared(struct nx_instance *instance) {
 static enum nx_trap call_run(struct nx_exec *exec, struct nx_span args, struct nx_span scope,
                              uint32_t *outcome) {
     uint8_t *at;
+    uint32_t address;
     const uint32_t len = (uint32_t)(args.len + scope.len + 1);
-    const uint32_t address = place(exec->instance, len, &at);
-    if (address == 0) {
-        nx_work.fatal = NX_RESULT_MEMORY_LIMIT;
-        snprintf(nx_work.fatal_message, sizeof(nx_work.fatal_message),
-                 "the arguments do not fit the memory limit");
-        return NX_TRAP_HOST;
+    const enum nx_trap trap = place(exec->instance, len, "the arguments do", &address, &at);
+    if (trap != NX_TRAP_NONE) {
+        return trap;
     }
     memcpy(at, args.data, args.len);
     at[args.len] = 0;
@@ -320,12 +327,11 @@ static enum nx_trap call_resume(struct nx_exec *exec, uint32_t call_id, bool ok,
                                 struct nx_span first, struct nx_span second, uint32_t *outcome) {
     const uint32_t len = (uint32_t)(ok ? first.len : first.len + 1 + second.len);
     uint8_t *at;
-    const uint32_t address = place(exec->instance, len, &at);
-    if (address == 0) {
-        nx_work.fatal = NX_RESULT_MEMORY_LIMIT;
-        snprintf(nx_work.fatal_message, sizeof(nx_work.fatal_message),
-                 "the result of the extension call does not fit the memory limit");
-        return NX_TRAP_HOST;
+    uint32_t address;
+    const enum nx_trap trap =
+        place(exec->instance, len, "the result of the extension call does", &address, &at);
+    if (trap != NX_TRAP_NONE) {
+        return trap;
     }
     memcpy(at, first.data, first.len);
     if (!ok) {

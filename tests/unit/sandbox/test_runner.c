@@ -18,6 +18,7 @@
 enum { MEMORY_BYTES = 128 * 1024 * 1024 };
 
 static struct nx_buf frame, answer;
+static const char *args = "{}";
 
 // What the guest hands over is nothing, it says: it owns itself.
 static bool gives_nothing;
@@ -67,6 +68,15 @@ static void check_segment(struct nx_span payload, uint32_t limit, bool follows,
     assert_int_equal(nx_segment_check(&execution, payload, segment), 0);
 }
 
+// The frame in `answer`.
+static void read_answer(uint32_t id, uint32_t limit, bool follows, struct nx_segment *segment) {
+    struct nx_frame_header header;
+    struct nx_span payload;
+    assert_int_equal(nx_wire_next(nx_buf_span(&answer), &header, &payload), 1);
+    assert_int_equal(header.id, id);
+    check_segment(payload, limit, follows, segment);
+}
+
 // Runs slot 0, which may call any extension, under these limits. The status, and on 0 the answer in
 // *segment.
 static int run_in(uint32_t id, uint32_t timeout_us, uint32_t limit, uint8_t flags, uint32_t chain,
@@ -82,17 +92,13 @@ static int run_in(uint32_t id, uint32_t timeout_us, uint32_t limit, uint8_t flag
     nx_wire_put_u32(&frame, 1); // grants
     nx_wire_put_u8(&frame, NX_CAP_EXT);
     nx_wire_put_bytes(&frame, nx_span_str("*"));
-    nx_wire_put_bytes(&frame, nx_span_str("{}"));
+    nx_wire_put_bytes(&frame, nx_span_str(args));
     nx_wire_put_bytes(&frame, nx_span_str("{}"));
     nx_wire_put_u8(&frame, flags);
     nx_wire_put_u32(&frame, chain);
     const int status = nx_runner_run(id, nx_buf_span(&frame), &answer);
-    struct nx_frame_header header;
-    struct nx_span payload;
     if (status == 0) {
-        assert_int_equal(nx_wire_next(nx_buf_span(&answer), &header, &payload), 1);
-        assert_int_equal(header.id, id);
-        check_segment(payload, limit, (flags & NX_RUN_FOLLOWS) != 0, segment);
+        read_answer(id, limit, (flags & NX_RUN_FOLLOWS) != 0, segment);
     }
     return status;
 }
@@ -150,22 +156,57 @@ static void deadlines_of_what_does_not_load(void **state) {
     assert_int_equal(how, 0);
 }
 
+static int resume(uint32_t id, uint32_t timeout_us, uint32_t call_id, struct nx_span json) {
+    nx_buf_reset(&frame);
+    nx_buf_reset(&answer);
+    nx_wire_put_u32(&frame, timeout_us);
+    nx_wire_put_u32(&frame, call_id);
+    nx_wire_put_u8(&frame, 1);
+    nx_wire_put_bytes(&frame, json);
+    nx_wire_put_bytes(&frame, nx_span_str(""));
+    nx_wire_put_u32(&frame, 0);
+    return nx_runner_resume(id, nx_buf_span(&frame), &answer);
+}
+
 // A RESUME for a call that was never made is refused, and takes its execution along.
 static void foreign_calls(void **state) {
     (void)state;
     uint8_t how = 0;
     compile("return await $ext.time.sleep(1);");
     assert_int_equal(run(20000, 1000000, &how), 0);
-    assert_int_equal(how, 1); // suspended
-    nx_buf_reset(&frame);
-    nx_wire_put_u32(&frame, 1000);
-    nx_wire_put_u32(&frame, 7); // its only call is 1
-    nx_wire_put_u8(&frame, 1);
-    nx_wire_put_bytes(&frame, nx_span_str("1"));
-    nx_wire_put_bytes(&frame, nx_span_str(""));
-    nx_wire_put_u32(&frame, 0);
-    assert_int_equal(nx_runner_resume(20000, nx_buf_span(&frame), &answer), NX_E_PROTOCOL);
+    assert_int_equal(how, 1);                                                  // suspended
+    assert_int_equal(resume(20000, 1000, 7, nx_span_str("1")), NX_E_PROTOCOL); // its only call is 1
     assert_int_equal(nx_runner_release(20000), NX_E_PROTOCOL);
+}
+
+// What an extension gives must fit what the execution has left of its memory.
+static void results_that_do_not_fit(void **state) {
+    (void)state;
+    enum { LIMIT = NX_MAX_EXECUTION_KB * 1024, RESULT_BYTES = 4 << 20 };
+    static char json[RESULT_BYTES];
+    memset(json, 'x', sizeof json);
+    json[0] = json[sizeof json - 1] = '"';
+    compile("const held = [];"
+            "for (let i = 0; i < $args.megabytes; i++) held.push(new Uint8Array(1 << 20));"
+            "return (await $ext.time.sleep(1)).length;");
+    for (uint32_t i = 0; i < 2; i++) {
+        struct nx_segment segment;
+        args = i == 0 ? "{\"megabytes\":100}" : "{\"megabytes\":122}";
+        assert_int_equal(run_in(21000 + i, 10000000, LIMIT, 0, 0, &segment), 0);
+        args = "{}";
+        assert_int_equal(segment.status, NX_SEGMENT_SUSPENDED);
+        assert_int_equal(resume(21000 + i, 10000000, 1, nx_span_of(json, sizeof json)), 0);
+        read_answer(21000 + i, LIMIT, false, &segment);
+        if (i == 0) { // the control
+            assert_int_equal(segment.status, NX_SEGMENT_DONE);
+        } else {
+            assert_int_equal(segment.status, NX_SEGMENT_ERROR);
+            assert_int_equal(segment.error.code, NX_RESULT_MEMORY_LIMIT);
+            assert_true(nx_span_eq(
+                segment.error.message,
+                nx_span_str("the result of the extension call does not fit the memory limit")));
+        }
+    }
 }
 
 // A source that owns the compiler's guest can have it say that it is done. Without bytecode that is
@@ -235,6 +276,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deadlines_of_what_does_not_load),
         cmocka_unit_test(foreign_calls),
+        cmocka_unit_test(results_that_do_not_fit),
         cmocka_unit_test(bytecode_that_is_not_there),
         cmocka_unit_test(more_than_there_is_room_for),
         cmocka_unit_test(chains_without_state),
