@@ -6,7 +6,8 @@ usage: count_tests.py NAME=JUNIT.xml...
 CTest knows programs; a program here holds many cases. Cases are counted from what cmocka and pytest
 print; a program that prints neither counts as one case. Whatever a program prints, CTest's own
 verdict holds: a program it calls failed adds at least one failure (a sanitizer report after the
-last case, a crash, a timeout). Exit status: 0 when something ran and nothing failed.
+last case, a crash, a timeout). Of what failed the end of its output is shown once more: where only the
+end of a long log is kept, it must say why. Exit status: 0 when something ran and nothing failed.
 """
 import os
 import re
@@ -19,6 +20,7 @@ CMOCKA_PASSED = re.compile(r"\[  PASSED  \] (\d+) test\(s\)")
 CMOCKA_SKIPPED = re.compile(r"^\[  SKIPPED \] (?:\S+: )?(\d+) test\(s\)", re.M)
 CMOCKA_CASE_OK = re.compile(r"^\[       OK \] ", re.M)
 PYTEST_SUMMARY = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s\b.*$", re.M)
+SHOWN_LINES = 40
 PYTEST_FIELD = re.compile(r"(\d+) ([a-z]+)")
 
 
@@ -84,6 +86,8 @@ def count_file(name, path):
         total += count
         if count.failed:
             print(f"{name}: {case.get('name')}: {count.failed} failed")
+            for line in (case.findtext("system-out") or "").splitlines()[-SHOWN_LINES:]:
+                print(f"  | {line}")
         if count.skipped:
             print(f"{name}: {case.get('name')}: {count.skipped} skipped")
     return total

@@ -39,14 +39,20 @@ def count(tmp_path, *cases, must_work=False):
     return run(f"release={result}", must_work=must_work)
 
 
-def run(*arguments, must_work=False):
+def output_of(*arguments, must_work=False):
+    """Exit status and what is printed."""
     environment = {name: value for name, value in os.environ.items() if name != "NX_MUST_WORK"}
     if must_work:
         environment["NX_MUST_WORK"] = "1"
     done = subprocess.run([sys.executable, SCRIPT, *arguments], env=environment, check=False,
                           capture_output=True, text=True, timeout=30)
     assert done.stderr == ""
-    return done.returncode, done.stdout.splitlines()[-1]
+    return done.returncode, done.stdout
+
+
+def run(*arguments, must_work=False):
+    status, output = output_of(*arguments, must_work=must_work)
+    return status, output.splitlines()[-1]
 
 
 @pytest.mark.parametrize("output, status, expected", [
@@ -65,6 +71,13 @@ def run(*arguments, must_work=False):
 ])
 def test_counts(tmp_path, output, status, expected):
     assert count(tmp_path, case(output, status)) == expected
+
+
+def test_the_end_of_what_failed_is_shown(tmp_path):
+    result = tmp_path / "junit.xml"
+    result.write_text(f"<testsuite>{case('good')}{case('first ' + 'x' * 99 + chr(10) * 99 + 'why', 'fail')}</testsuite>")
+    _, output = output_of(f"release={result}")
+    assert "  | why" in output and "first" not in output and "good" not in output
 
 
 def test_sums_programs_and_runs(tmp_path):
