@@ -394,6 +394,11 @@ static int state_own_names(JSContext *ctx, JSPropertyEnum **names, uint32_t *cou
         memcpy(&len, list + at, 4);
         out[n].is_enumerable = 1;
         out[n].atom = JS_NewAtomLen(ctx, list + at + 4, len);
+        if (out[n].atom == JS_ATOM_NULL) {
+            js_free(ctx, list);
+            js_free(ctx, out); // the names in it stay, for another try
+            return -1;
+        }
         at += 4 + (size_t)len;
         n++;
     }
@@ -440,12 +445,9 @@ static bool same_value(JSContext *ctx, const struct entry *e, const char *json, 
     return same;
 }
 
-// Whether `value`, which the i-th entry holds, is still the state's. 1, 0, or -1 with an exception
-// pending. One kept from an earlier segment is not if somebody else has written the key since.
+// Whether `value`, which the i-th entry held, is still the state's, though others may have written
+// the key since an earlier segment, or toJSON just now. 1, 0, or -1 with an exception pending.
 static int still_held(JSContext *ctx, size_t i, JSValueConst value) {
-    if (!entries[i].stale) {
-        return 1;
-    }
     const struct entry *e = load(ctx, entries[i].key);
     if (e == NULL) {
         return -1;

@@ -218,6 +218,64 @@ static void many_suspended_at_once(void **unused) {
     nx_code_unref(code);
 }
 
+// A value's toJSON is asked when the segment ends, and may be the first to see that the key was
+// written: what was written stays, whoever did it.
+static void what_was_written_meanwhile_stays(void **unused) {
+    (void)unused;
+    static const struct nx_state_entry before[] = {{{"l", 1}, {"[1]", 3}}, {{"o", 1}, {"{}", 2}}};
+    static const struct nx_state_entry after[] = {{{"l", 1}, {"[2]", 3}}, {{"o", 1}, {"{}", 2}}};
+    struct nx_code *code = code_of_source("const held = $state.l;\n"
+                                          "await $ext.e.m();\n"
+                                          "held.toJSON = () => [$state.l.length, 3];\n"
+                                          "$state.o.toJSON = () => ($state.o = 4);\n"
+                                          "return 1");
+    const struct nx_call_result result = {.call_id = 1, .ok = true, .json = {"1", 1}};
+    struct run run;
+    run_start(&run, code,
+              &(struct run_options){
+                  .caps = "state:read:* state:write:* ext:e", .state = before, .state_count = 2});
+    run_wait(&run, 1);
+    assert_int_equal(run_try_resume(&run, &result, after, 2, NULL), 0);
+    run_wait(&run, 2);
+    assert_string_equal(run_text(&run), "done 1\nset o=4");
+    run_free(&run);
+    nx_code_unref(code);
+}
+
+// All of them, or an error: as the memory that is left becomes more, it is first one and then the
+// other.
+static void no_key_is_lost_for_want_of_memory(void **unused) {
+    (void)unused;
+    enum { KEYS = 100, KEY_BYTES = 1000 };
+    static char names[KEYS][KEY_BYTES];
+    struct nx_state_entry state[KEYS];
+    for (unsigned i = 0; i < KEYS; i++) {
+        memset(names[i], 'a' + (int)(i % 26), KEY_BYTES);
+        names[i][0] = (char)('A' + i / 26);
+        state[i] = (struct nx_state_entry){nx_span_of(names[i], KEY_BYTES), nx_span_str("1")};
+    }
+    expect_source(
+        "const { ownKeys } = Reflect, blocks = [], seen = [0, 0, 0];\n"
+        "let room = [101000, 202000].map((bytes) => new ArrayBuffer(bytes)), held = null;\n"
+        "for (let bytes = 1e6; bytes > 900; bytes /= 10)\n"
+        "  try { for (;;) blocks.push(new ArrayBuffer(bytes)) } catch {}\n"
+        "try { for (;;) held = { held } } catch {}\n"
+        "room = null;\n"
+        "for (let i = 0; i < 200; i++) {\n"
+        "  let found = 0;\n"
+        "  try {\n"
+        "    const keys = ownKeys($state);\n"
+        "    for (let k = 0; k < keys.length; k++) found += keys[k].length === 1000;\n"
+        "  } catch { found = -1 }\n"
+        "  seen[found === 100 ? 0 : found < 0 ? 1 : 2]++;\n"
+        "  blocks.pop();\n"
+        "}\n"
+        "blocks.length = 0;\n"
+        "return seen.map((times) => times > 0)",
+        &(struct run_options){.caps = "state:read:*", .state = state, .state_count = KEYS},
+        "done [true,true,false]");
+}
+
 // ---- many handlers
 
 static void more_handlers_than_slots(void **unused) {
@@ -297,6 +355,8 @@ int main(void) {
         cmocka_unit_test_teardown(everything_else_needs_its_grant, nobody_died),
         cmocka_unit_test_teardown(several_calls_answered_one_by_one, nobody_died),
         cmocka_unit_test_teardown(many_suspended_at_once, nobody_died),
+        cmocka_unit_test_teardown(what_was_written_meanwhile_stays, nobody_died),
+        cmocka_unit_test_teardown(no_key_is_lost_for_want_of_memory, nobody_died),
         cmocka_unit_test_teardown(more_handlers_than_slots, nobody_died),
         cmocka_unit_test_teardown(ten_thousand_runs_leave_no_trace, nobody_died),
     };
