@@ -329,7 +329,7 @@ static void give_up_waiting(struct nx_sandbox *pool) {
 void nx_dispatch_tick(uv_timer_t *timer) {
     struct nx_sandbox *pool = timer->data;
     const uint64_t now = nx_clock_monotonic_ns();
-    bool busy = nx_dispatch_first(pool) != NULL;
+    bool busy = pool->dirty || nx_dispatch_first(pool) != NULL; // dirty: a job may be bound
     for (uint32_t i = 0; i < pool->peer_count && !pool->stopping; i++) {
         watch(&pool->peers[i], now);
         busy = busy || pool->peers[i].flying_count != 0 || nx_lanes_want(&pool->peers[i]);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "sandbox/pool.h"
 
 // Sooner if it uses a processor: then it does not wait for one.
 static void the_watchdog_kills_what_hangs(void **unused) {
@@ -89,12 +90,46 @@ static void half_an_answer_is_a_timeout(void **unused) {
     nx_code_unref(code);
 }
 
+static void answer_call(uv_timer_t *timer) {
+    run_resume(timer->data, 1, "null");
+}
+
+static bool is_running(void *unused) {
+    (void)unused;
+    return pool_stats().running == 1;
+}
+
+// A call's answer comes in the very turn of the loop in which the watchdog, a moment later, finds
+// no worker at work.
+static void what_is_resumed_is_watched(void **unused) {
+    (void)unused;
+    static uv_timer_t answer;
+    struct nx_buf *program = program_new();
+    program_segment(program, &forged_one_call);
+    program_order(program, FAKE_HANG);
+    struct nx_code *hangs = code_of_program(program);
+    struct run run;
+    run_start(&run, hangs, &(struct run_options){.caps = "ext:*"});
+    run_wait(&run, 1);
+    uv_timer_init(&test_loop, &answer);
+    answer.data = &run;
+    uv_timer_start(&answer, answer_call, 0, 0);
+    test_pool->tick_active = true;
+    uv_timer_start(&test_pool->tick, nx_dispatch_tick, 0, NX_WATCHDOG_PERIOD_MS);
+    loop_until(is_running, NULL);
+    assert_int_equal(uv_timer_get_repeat(&test_pool->tick), NX_WATCHDOG_PERIOD_MS);
+    uv_close((uv_handle_t *)&answer, NULL);
+    run_free(&run);
+    nx_code_unref(hangs);
+}
+
 #define CASE(test, workers)                                                                        \
     cmocka_unit_test_setup_teardown(test, pool_setup_##workers, pool_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(the_watchdog_kills_what_hangs, one),
+        CASE(what_is_resumed_is_watched, one),
         CASE(half_an_answer_is_a_timeout, one),
         CASE(computing_with_nothing_to_do_kills, two),
     };
