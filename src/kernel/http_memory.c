@@ -11,12 +11,12 @@ static void count_bytes(struct nx_http_conn *conn) {
     conn->accounted_bytes = now;
 }
 
-// Of the others that hold much, the one whose request began first.
+// Of the others that hold much, the one whose request began first: also one that waits for its
+// result, for much can have come behind its request. Not one whose request is being looked at.
 static struct nx_http_conn *longest_holding(const struct nx_http_conn *but) {
     struct nx_http_conn *conn, *found = NULL;
     TAILQ_FOREACH(conn, &but->http->conns, link) {
-        bool waits = conn->state == NX_CONN_READING || conn->state == NX_CONN_WRITING;
-        if (waits && conn != but && conn->accounted_bytes > NX_MAX_HTTP_HEAD_BYTES &&
+        if (conn != but && !conn->processing && conn->accounted_bytes > NX_MAX_HTTP_HEAD_BYTES &&
             (!found || conn->started_ns < found->started_ns))
             found = conn;
     }

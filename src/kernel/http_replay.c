@@ -226,7 +226,8 @@ static void tell(struct nx_replay *r, int status, const struct nx_result *result
     struct nx_http_conn *conn, *next;
     for (conn = TAILQ_FIRST(&r->waiting); conn; conn = next) {
         next = TAILQ_NEXT(conn, replay_link);
-        if (status == 202 && !conn->respond_async)
+        // An answer may close others for what they hold; what is closed is freed by the loop.
+        if (conn->replay != r || (status == 202 && !conn->respond_async))
             continue;
         nx_replay_forget(conn);
         nx_result_render(nx_http_body(conn->http), result);

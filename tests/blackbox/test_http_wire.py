@@ -171,6 +171,23 @@ def test_bodies_that_never_end_are_held_up_to_a_cap(server, wire):
     assert hogs[-1].send(whole[300000:]).read().json()["returnValue"] == len(text)
 
 
+def test_what_comes_behind_requests_at_work_is_held_up_to_the_same_cap(wire):
+    """A byte behind a large request keeps all its room, for as long as its result takes: that shuts out nobody."""
+    body = b'{"ms": 60000}'.ljust(1000000)
+    chunked = post(b"", b"/panels/counter/trigger/nap", b"Idempotency-Key: k\r\nTransfer-Encoding: chunked\r\n")
+    hog = chunked.replace(b"Content-Length: 0\r\n", b"") + b"%x\r\n%s\r\n0\r\n\r\nP" % (len(body), body)
+    for _ in range(300):
+        wire(hog)
+        between = wire(post()[:30])
+        time.sleep(0.001)
+        assert between.send(post()[30:]).read().status == 200
+    text = b"x" * 900000
+    whole = post(b'{"text":"' + text + b'"}', b"/panels/counter/trigger/measure")
+    other = wire(whole[:300000])
+    time.sleep(0.001)
+    assert other.send(whole[300000:]).read().json()["returnValue"] == len(text)
+
+
 def test_others_come_in_between_large_bodies_that_are_there_at_once(start):
     """Of the first much is read, of the others little: those who ask for little are not behind them."""
     server = start(env={"LOG_LEVEL": "debug"})
