@@ -155,10 +155,12 @@ void nx_ws_untouch(struct nx_ws_session *s) {
 
 static void on_written(uv_write_t *write, int status) {
     struct nx_http_conn *conn = write->handle->data;
-    nx_ws_text_unref(write->data);
     struct nx_ws_session *s = conn->ws;
-    if (!s)
+    if (!s) {
+        nx_ws_text_left(write->data);
         return;
+    }
+    nx_ws_text_unref(write->data);
     s->writing = false;
     nx_ws_account(s);
     if (status < 0) {

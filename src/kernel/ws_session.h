@@ -38,6 +38,7 @@ enum nx_ws_code {
 struct nx_ws_text {
     struct nx_ws *ws; // in whose held_bytes it is; NULL: it is going
     uint32_t refs;
+    uint32_t leaving; // of these, those of sockets that have ended
     size_t len;
     char data[];
 };
@@ -234,8 +235,9 @@ struct nx_ws_text *nx_ws_text_error(struct nx_ws *ws, const char *code, const ch
 struct nx_ws_text *nx_ws_text_closed(struct nx_ws *ws, const char *reason);
 struct nx_ws_text *nx_ws_text_pong(struct nx_ws *ws);
 void nx_ws_text_unref(struct nx_ws_text *text); // NULL is fine
-// The text was on its way to a socket that has ended, and is freed once the loop has closed that:
-// if nobody else has it, it counts as freed from now on.
+// The text was on its way to a socket that has ended, and is let go once the loop has closed that,
+// with nx_ws_text_left: when only such sockets have it, it counts as freed.
 void nx_ws_text_leave(struct nx_ws_text *text);
+void nx_ws_text_left(struct nx_ws_text *text);
 
 #endif

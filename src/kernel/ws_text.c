@@ -26,6 +26,7 @@ static struct nx_ws_text *new_text(struct nx_ws *ws, size_t size) {
         return NULL;
     text->ws = ws;
     text->refs = 1;
+    text->leaving = 0;
     text->len = 0;
     return text;
 }
@@ -72,19 +73,31 @@ static struct nx_ws_text *end(struct nx_ws *ws) {
     return text;
 }
 
-void nx_ws_text_unref(struct nx_ws_text *text) {
-    if (!text || --text->refs > 0)
-        return;
-    if (text->ws)
-        text->ws->held_bytes -= text->len;
-    free(text);
-}
-
-void nx_ws_text_leave(struct nx_ws_text *text) {
-    if (text->refs > 1)
+// Counts it as freed when nobody has it but those who leave.
+static void discount(struct nx_ws_text *text) {
+    if (!text->ws || text->refs > text->leaving)
         return;
     text->ws->held_bytes -= text->len;
     text->ws = NULL;
+}
+
+void nx_ws_text_unref(struct nx_ws_text *text) {
+    if (!text)
+        return;
+    text->refs--;
+    discount(text);
+    if (text->refs == 0)
+        free(text);
+}
+
+void nx_ws_text_leave(struct nx_ws_text *text) {
+    text->leaving++;
+    discount(text);
+}
+
+void nx_ws_text_left(struct nx_ws_text *text) {
+    text->leaving--;
+    nx_ws_text_unref(text);
 }
 
 static void put_string(struct nx_buf *out, const char *key, struct nx_span value) {
