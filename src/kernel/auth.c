@@ -20,7 +20,7 @@ struct known {
 
 struct nx_auth {
     struct nx_auth_key *key;
-    uint32_t key_number;                    // counts the keys
+    uint32_t key_number;                    // counts the different keys
     char *issuer, *audience, *workspace_id; // owned; NULL: not checked
     EVP_MD *sha256;
     EVP_MD_CTX *hashing;
@@ -62,9 +62,11 @@ static void forget_all(struct nx_auth *auth) {
 }
 
 void nx_auth_set_key(struct nx_auth *auth, struct nx_auth_key *key) {
+    // A file is read anew for the sake of others, too: what the same key vouched for stays good.
+    if (!nx_auth_key_eq(auth->key, key))
+        auth->key_number++;
     nx_auth_key_free(auth->key);
     auth->key = key;
-    auth->key_number++;
     forget_all(auth);
 }
 

@@ -42,6 +42,15 @@ enum nx_auth_alg nx_auth_key_alg(const struct nx_auth_key *key) {
     return key->alg;
 }
 
+bool nx_auth_key_eq(const struct nx_auth_key *a, const struct nx_auth_key *b) {
+    if (a->alg != b->alg)
+        return false;
+    if (a->public_key)
+        return EVP_PKEY_eq(a->public_key, b->public_key) == 1;
+    return a->secret_len == b->secret_len &&
+           CRYPTO_memcmp(a->secret, b->secret, a->secret_len) == 0;
+}
+
 // ---- Secrets
 
 // What people leave standing when they copy an example. Whoever knows the example knows the secret.

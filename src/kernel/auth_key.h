@@ -33,6 +33,9 @@ void nx_auth_key_free(struct nx_auth_key *key); // NULL is fine
 
 enum nx_auth_alg nx_auth_key_alg(const struct nx_auth_key *key);
 
+// Whether both are the same key, for the same algorithm.
+bool nx_auth_key_eq(const struct nx_auth_key *a, const struct nx_auth_key *b);
+
 // Whether `signature` (decoded) is the key's over `data`. Takes the same time for every wrong HS256
 // signature of the right length.
 bool nx_auth_key_verify(const struct nx_auth_key *key, struct nx_span data,

@@ -115,6 +115,7 @@ def test_open_sockets_stay(start, secret_file):
     authorization = "Authorization: Bearer " + token("*")
     tickets = [server.post("/panels/counter/ws-ticket", headers=bearer(token("*"))).json()["ticket"]
                for _ in range(2)]
+    hang_up(server, "key read anew")  # it is the same
     with WebSocket(server, path="/panels/counter/ws?ticket=" + tickets[0]) as socket:
         assert socket.reply.status == 101
     with WebSocket(server, headers=[authorization]) as socket:

@@ -265,6 +265,34 @@ static void public_keys_do_not_sign(void **state) {
     nx_auth_key_free(NULL);
 }
 
+static struct nx_auth_key *secret_key(const char *secret) {
+    struct nx_auth_key *key = NULL;
+    assert_int_equal(nx_auth_key_from_secret(&key, nx_span_str(secret), NULL), 0);
+    return key;
+}
+
+static void a_key_is_the_same_as_itself_alone(void **state) {
+    (void)state;
+    char pem[4096];
+    EVP_PKEY *pair = EVP_EC_gen("P-256");
+    to_pem(pair, false, pem, sizeof pem);
+    EVP_PKEY_free(pair);
+    for (int i = 0; i < 5 * 5; i++) {
+        struct nx_auth_key *keys[2];
+        for (int k = 0; k < 2; k++) {
+            int which = k ? i / 5 : i % 5;
+            keys[k] = which == 0   ? secret_key("Xq3vT9kLm2Rw8YpZ5sUd7GhJ4bNc6Aef")
+                      : which == 1 ? secret_key("Xq3vT9kLm2Rw8YpZ5sUd7GhJ4bNc6AefX")
+                      : which == 2 ? public_key(NX_AUTH_ES256, es256_pem)
+                      : which == 3 ? public_key(NX_AUTH_ES256, pem)
+                                   : public_key(NX_AUTH_EDDSA, ed25519_pem);
+        }
+        assert_int_equal(nx_auth_key_eq(keys[0], keys[1]), i / 5 == i % 5);
+        nx_auth_key_free(keys[0]);
+        nx_auth_key_free(keys[1]);
+    }
+}
+
 // ---- Encoding
 
 static void base64url(void **state) {
@@ -303,6 +331,7 @@ int main(void) {
         cmocka_unit_test(keys_that_do_not_fit),
         cmocka_unit_test(public_keys_are_no_secrets),
         cmocka_unit_test(public_keys_do_not_sign),
+        cmocka_unit_test(a_key_is_the_same_as_itself_alone),
         cmocka_unit_test(base64url),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
