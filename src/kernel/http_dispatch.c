@@ -82,6 +82,8 @@ static bool is_public_host(const struct nx_http *http, struct nx_span host) {
 static bool host_acceptable(const struct nx_http *http, struct nx_span authority) {
     static const char local[] = ".localhost";
     struct nx_span host = without_port(authority);
+    if (host.len > 0 && host.data[host.len - 1] == '.') // the root's, which any name may end with
+        host.len--;
     char text[INET_ADDRSTRLEN];
     struct in_addr address;
     if (!http->config.local_only || host.len == 0 || !memchr(host.data, '.', host.len) ||

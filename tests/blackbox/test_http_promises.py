@@ -119,7 +119,7 @@ def test_no_site_makes_this_machine_its_own(start):
         with Wire(server) as one:
             return one.send(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n").read(method != "HEAD")
     for host in ("127.0.0.1", f"127.0.0.1:{server.port}", "localhost", "LOCALHOST:3000", "panels.localhost:1", "[::1]:3000",
-                 "nexus", "nexus:3000", "panels.example", "Panels.Example:8443", ""):
+                 "nexus", "nexus:3000", "panels.example", "Panels.Example:8443", "localhost.", "Panels.Example.:8443", ""):
         assert answer(host).status == 200, host
     for host in ("evil.example", f"evil.example:{server.port}", "127.0.0.1.evil.example", "localhost.evil.example",
                  "panels.example.evil.example", "xpanels.example", "evil.example.", "127.1.", "1.2.3.4.5", ".localhost",
