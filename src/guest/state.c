@@ -98,7 +98,7 @@ static struct entry *find_or_add(JSContext *ctx, JSAtom key) {
         entry_capacity = capacity;
     }
     e = &entries[entry_count++];
-    *e = (struct entry){.key = JS_DupAtom(ctx, key), .value = JS_UNINITIALIZED};
+    *e = (struct entry){.key = JS_DupAtom(ctx, key), .value = JS_UNINITIALIZED, .stale = true};
     return e;
 }
 
@@ -226,26 +226,7 @@ static JSValue state_get(JSContext *ctx, JSValueConst object, JSAtom key, JSValu
     return JS_IsUninitialized(e->value) ? JS_UNDEFINED : JS_DupValue(ctx, e->value);
 }
 
-// After the host took a write: the handler reads its own value back, if it may read the key at all.
-static int keep_written(JSContext *ctx, JSAtom key, JSValueConst value, const char *json,
-                        size_t json_len, bool readable) {
-    struct entry *e = find_or_add(ctx, key);
-    if (e == NULL) {
-        return -1;
-    }
-    entry_clear(ctx, e);
-    e->stale = true; // as long as it is not whole
-    if (!entry_keep(e, json, json_len)) {
-        JS_ThrowOutOfMemory(ctx);
-        return -1;
-    }
-    e->read_only = false;
-    e->stale = !readable;
-    e->value = readable ? JS_DupValue(ctx, value) : JS_UNINITIALIZED;
-    return 1;
-}
-
-// Writes one key. 1, or -1 with an exception pending.
+// Writes one key. 1, or -1 with an exception pending: then the host was told nothing, or refused.
 static int write_key(JSContext *ctx, JSAtom key, JSValueConst value) {
     const char *json;
     size_t json_len;
@@ -260,13 +241,24 @@ static int write_key(JSContext *ctx, JSAtom key, JSValueConst value) {
     JSValue name = JS_AtomToString(ctx, key);
     const char *text = JS_ToCStringLen(ctx, &key_len, name);
     JS_FreeValue(ctx, name);
-    int32_t status =
-        text == NULL ? NX_HOST_INVALID : nx_host_state_set(text, key_len, json, json_len);
+    struct entry *e = text != NULL ? find_or_add(ctx, key) : NULL;
+    struct entry written = {.key = key, .value = JS_UNINITIALIZED};
     int result = -1;
-    if (status >= 0) {
-        result = keep_written(ctx, key, value, json, json_len, status != NX_STATE_WRITE_ONLY);
-    } else if (text != NULL) {
-        throw_status(ctx, status, "state:write:", text, key_len);
+    if (e != NULL && !entry_keep(&written, json, json_len)) {
+        JS_ThrowOutOfMemory(ctx);
+    } else if (e != NULL) {
+        const int32_t status = nx_host_state_set(text, key_len, json, json_len);
+        if (status >= 0) {
+            // The handler reads its own value back, if it may read the key at all.
+            written.stale = status == NX_STATE_WRITE_ONLY;
+            written.value = written.stale ? JS_UNINITIALIZED : JS_DupValue(ctx, value);
+            entry_clear(ctx, e);
+            *e = written;
+            result = 1;
+        } else {
+            free(written.long_json);
+            throw_status(ctx, status, "state:write:", text, key_len);
+        }
     }
     JS_FreeCString(ctx, text);
     JS_FreeCString(ctx, json);

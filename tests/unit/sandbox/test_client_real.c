@@ -242,6 +242,14 @@ static void what_was_written_meanwhile_stays(void **unused) {
     nx_code_unref(code);
 }
 
+// Fills the memory but for `rooms`, an array of the handler's.
+#define FILL_MEMORY                                                                                \
+    "let held = null; const blocks = [];\n"                                                        \
+    "rooms.push(0); rooms.pop();\n"                                                                \
+    "for (let bytes = 1e6; bytes > 900; bytes /= 10)\n"                                            \
+    "  try { for (;;) blocks.push(new ArrayBuffer(bytes)) } catch {}\n"                            \
+    "try { for (;;) held = { held } } catch {}\n"
+
 // All of them, or an error: as the memory that is left becomes more, it is first one and then the
 // other.
 static void no_key_is_lost_for_want_of_memory(void **unused) {
@@ -255,12 +263,9 @@ static void no_key_is_lost_for_want_of_memory(void **unused) {
         state[i] = (struct nx_state_entry){nx_span_of(names[i], KEY_BYTES), nx_span_str("1")};
     }
     expect_source(
-        "const { ownKeys } = Reflect, blocks = [], seen = [0, 0, 0];\n"
-        "let room = [101000, 202000].map((bytes) => new ArrayBuffer(bytes)), held = null;\n"
-        "for (let bytes = 1e6; bytes > 900; bytes /= 10)\n"
-        "  try { for (;;) blocks.push(new ArrayBuffer(bytes)) } catch {}\n"
-        "try { for (;;) held = { held } } catch {}\n"
-        "room = null;\n"
+        "const { ownKeys } = Reflect, seen = [0, 0, 0];\n"
+        "const rooms = [101000, 202000].map((bytes) => new ArrayBuffer(bytes));\n" FILL_MEMORY
+        "rooms.length = 0;\n"
         "for (let i = 0; i < 200; i++) {\n"
         "  let found = 0;\n"
         "  try {\n"
@@ -274,6 +279,27 @@ static void no_key_is_lost_for_want_of_memory(void **unused) {
         "return seen.map((times) => times > 0)",
         &(struct run_options){.caps = "state:read:*", .state = state, .state_count = KEYS},
         "done [true,true,false]");
+}
+
+// What the handler is told of a write is so: here that there was no memory for it.
+static void no_write_is_made_that_has_failed(void **unused) {
+    (void)unused;
+    struct run run;
+    run_source(&run,
+               "const text = 'x'.repeat(5000), rooms = [], names = [], told = [];\n"
+               "for (let i = 0; i < 60; i++) rooms.push(new ArrayBuffer(6000));\n"
+               "for (let i = 0; i < 50; i++) names.push('k' + i), told.push(false);\n" FILL_MEMORY
+               "for (let i = 0; i < 50; i++) {\n"
+               "  rooms.pop();\n"
+               "  try { $state[names[i]] = text; told[i] = true } catch {}\n"
+               "}\n"
+               "rooms.length = blocks.length = 0;\n"
+               "held = null;\n"
+               "const lies = names.filter((name, i) => name in $state !== told[i]);\n"
+               "return [lies, told.includes(true), told.includes(false)]",
+               &(struct run_options){.caps = "state:read:* state:write:*"});
+    assert_ptr_equal(strstr(run_text(&run), "done [[],true,true]\n"), run_text(&run));
+    run_free(&run);
 }
 
 // ---- many handlers
@@ -357,6 +383,7 @@ int main(void) {
         cmocka_unit_test_teardown(many_suspended_at_once, nobody_died),
         cmocka_unit_test_teardown(what_was_written_meanwhile_stays, nobody_died),
         cmocka_unit_test_teardown(no_key_is_lost_for_want_of_memory, nobody_died),
+        cmocka_unit_test_teardown(no_write_is_made_that_has_failed, nobody_died),
         cmocka_unit_test_teardown(more_handlers_than_slots, nobody_died),
         cmocka_unit_test_teardown(ten_thousand_runs_leave_no_trace, nobody_died),
     };
