@@ -49,7 +49,7 @@ struct panel_keys {
     UT_hash_handle hh;
     bool unhashed;
     const struct nx_panel *panel;
-    struct nx_replay_list keys; // oldest first
+    struct nx_replay_list keys; // those that are DONE: oldest first
     size_t done, bytes;         // of those that are DONE
 };
 
@@ -254,6 +254,9 @@ static void keep(struct nx_replay *r, const struct nx_result *result) {
     r->done = true;
     r->done_ms = uv_now(all->http->loop);
     TAILQ_INSERT_TAIL(&all->done, r, done_link);
+    // Its time begins now: of the panel's, too, it is the youngest.
+    TAILQ_REMOVE(&r->owner->keys, r, panel_link);
+    TAILQ_INSERT_TAIL(&r->owner->keys, r, panel_link);
 }
 
 static void on_result(void *user, struct nx_trigger *trigger, const struct nx_result *result) {

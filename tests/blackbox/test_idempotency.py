@@ -191,6 +191,20 @@ def test_the_oldest_results_make_room(start):
             assert not replayed(f"k{i}", panel)
     assert replayed("k3", panels[-1]) and not replayed("k17", panels[0])
     assert keyed(server, "first").json()["returnValue"] == 2
+    # One that was begun first and ends last is not the oldest.
+    server.create(COUNTER.replace('id="counter"', 'id="late"'))
+    for ms in (250, 2500, 25000):
+        body = b'{"ms": %d}' % ms
+        late = Wire(server).send(b"POST /panels/late/trigger/nap HTTP/1.1\r\nHost: h\r\nIdempotency-Key: n%d\r\n"
+                                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (ms, len(body)) + body)
+        assert not replayed(f"k{ms}", "late")
+        if server.figure('nexus_instances{state="suspended"}') == 1:
+            break
+    assert late.read().json()["returnValue"] == "rested"
+    late.close()
+    for i in range(4):
+        assert not replayed(f"k{i}", "late")
+    assert "Idempotent-Replayed" in keyed(server, f"n{ms}", tool="nap", panel="late", args={"ms": ms}).headers
     server.stop_cleanly()
 
 
