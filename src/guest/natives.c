@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guest side: the native functions behind $emit, $view, $ext and $log.
-#include <stdlib.h>
-
 #include "glue.h"
 
 struct text {
@@ -101,9 +99,8 @@ static bool reserve_call(JSContext *ctx) {
         return true;
     }
     const uint32_t capacity = call_capacity == 0 ? 4 : call_capacity * 2;
-    struct call *grown = realloc(calls, capacity * sizeof(*grown));
+    struct call *grown = js_realloc(ctx, calls, capacity * sizeof(*grown));
     if (grown == NULL) {
-        JS_ThrowOutOfMemory(ctx);
         return false;
     }
     calls = grown;

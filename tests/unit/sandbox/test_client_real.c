@@ -302,6 +302,37 @@ static void no_write_is_made_that_has_failed(void **unused) {
     run_free(&run);
 }
 
+// Of a call's answer that there is no memory to go on with.
+static void an_answer_without_memory_says_so(void **unused) {
+    (void)unused;
+    struct nx_code *code =
+        code_of_source("const rooms = [];\n"
+                       "for (let i = 0; i < 99; i++) rooms.push(new ArrayBuffer(16));\n"
+                       "const call = $ext.e.m().then(() => 7);\n" FILL_MEMORY
+                       "for (let i = 0; i < $args.rooms; i++) rooms.pop();\n"
+                       "await call;\n"
+                       "return 1");
+    unsigned waited = 0, done = 0;
+    for (unsigned rooms = 0; rooms < 6; rooms++) {
+        char json[32];
+        struct run run;
+        snprintf(json, sizeof(json), "{\"rooms\":%u}", rooms);
+        run_start(&run, code, &(struct run_options){.caps = "ext:e", .args = json});
+        run_wait(&run, 1);
+        if (run.execution != NULL) {
+            waited++;
+            run_resume(&run, 1, "1");
+            run_wait(&run, 2);
+        }
+        done += run.status == NX_SEGMENT_DONE;
+        assert_string_equal(run_text(&run),
+                            run.status == NX_SEGMENT_DONE ? "done 1" : "error MEMORY_LIMIT");
+        run_free(&run);
+    }
+    assert_true(done > 0 && waited > done);
+    nx_code_unref(code);
+}
+
 // ---- many handlers
 
 static void more_handlers_than_slots(void **unused) {
@@ -384,6 +415,7 @@ int main(void) {
         cmocka_unit_test_teardown(what_was_written_meanwhile_stays, nobody_died),
         cmocka_unit_test_teardown(no_key_is_lost_for_want_of_memory, nobody_died),
         cmocka_unit_test_teardown(no_write_is_made_that_has_failed, nobody_died),
+        cmocka_unit_test_teardown(an_answer_without_memory_says_so, nobody_died),
         cmocka_unit_test_teardown(more_handlers_than_slots, nobody_died),
         cmocka_unit_test_teardown(ten_thousand_runs_leave_no_trace, nobody_died),
     };
