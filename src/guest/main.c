@@ -154,6 +154,10 @@ static uint32_t settle(void) {
         nx_report_interruption(context);
         return NX_GUEST_ERROR;
     }
+    if (nx_qjs_job_lost()) {
+        JS_ThrowOutOfMemory(context);
+        return fail();
+    }
     if (JS_IsUndefined(promise)) {
         return complete(returned);
     }
@@ -167,10 +171,8 @@ static uint32_t settle(void) {
         break;
     }
     if (nx_natives_outstanding() == 0) {
-        // Perhaps there was no memory for the job that would have settled it.
-        nx_report_plain(nx_heap_refused ? NX_GUEST_ERROR_MEMORY : NX_GUEST_ERROR_NEVER,
-                        "the handler waits for a promise that nothing can settle: no extension "
-                        "call is outstanding");
+        nx_report_plain(NX_GUEST_ERROR_NEVER, "the handler waits for a promise that nothing can "
+                                              "settle: no extension call is outstanding");
         return NX_GUEST_ERROR;
     }
     if (nx_state_flush(context, false) < 0) {

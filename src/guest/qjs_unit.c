@@ -34,6 +34,10 @@ int nx_qjs_stack_overflowed(void) {
     return nx_stack_overflowed;
 }
 
+int nx_qjs_job_lost(void) { // patches/0007-lost-jobs.patch
+    return nx_job_lost;
+}
+
 JSValueConst nx_qjs_interruption(void) {
     return nx_interruption;
 }

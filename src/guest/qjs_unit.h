@@ -25,6 +25,9 @@ int nx_qjs_is_async_function(JSValueConst value);
 // Whether the JavaScript stack has run out: without that, no error is about the stack.
 int nx_qjs_stack_overflowed(void);
 
+// Whether there was no memory for a job: what it would have done is not done.
+int nx_qjs_job_lost(void);
+
 // The error of the first interruption of this execution, or undefined. Borrowed.
 JSValueConst nx_qjs_interruption(void);
 
