@@ -423,14 +423,15 @@ int nx_state_init(JSContext *ctx, JSValue *state_object, JSValue read_only) {
 }
 
 // Whether `json` (other than the kept text) is the same value as the kept text once that is printed
-// the way QuickJS prints: the host's text may be formatted differently.
-static bool same_value(JSContext *ctx, const struct entry *e, const char *json, size_t len) {
+// the way QuickJS prints: the host's text may be formatted differently. 1, 0, or -1 with an
+// exception pending.
+static int same_value(JSContext *ctx, const struct entry *e, const char *json, size_t len) {
     JSValue kept = JS_ParseJSON(ctx, entry_json(e), e->json_len, "$state");
     const char *text = NULL;
     size_t text_len = 0;
-    bool same = false;
-    if (!JS_IsException(kept) && nx_json_text(ctx, kept, &text, &text_len) == 0 && text != NULL) {
-        same = text_len == len && memcmp(text, json, len) == 0;
+    int same = -1;
+    if (!JS_IsException(kept) && nx_json_text(ctx, kept, &text, &text_len) == 0) {
+        same = text != NULL && text_len == len && memcmp(text, json, len) == 0;
     }
     JS_FreeCString(ctx, text);
     JS_FreeValue(ctx, kept);
@@ -456,8 +457,11 @@ static int has_changed(JSContext *ctx, size_t i, JSValueConst value) {
         return -1;
     }
     const struct entry *e = &entries[i]; // only now: a toJSON may have grown the array
-    const bool changed = json == NULL || (!has_text(e, json, len) &&
-                                          (!e->has_json || !same_value(ctx, e, json, len)));
+    int changed = json == NULL || !has_text(e, json, len);
+    if (json != NULL && changed && e->has_json) {
+        const int same = same_value(ctx, e, json, len);
+        changed = same < 0 ? -1 : !same;
+    }
     JS_FreeCString(ctx, json);
     return changed;
 }

@@ -302,6 +302,42 @@ static void no_write_is_made_that_has_failed(void **unused) {
     run_free(&run);
 }
 
+// Without the memory to see whether a value has changed, nobody says that it has.
+static void no_write_is_made_up_for_want_of_memory(void **unused) {
+    (void)unused;
+    enum { LISTS = 400 };
+    char json[3 * LISTS + 8] = "[ []"; // not as QuickJS prints it
+    for (unsigned i = 0; i < LISTS; i++) {
+        memcpy(json + 4 + (size_t)3 * i, ",[]", 4);
+    }
+    strcat(json, "]");
+    const struct nx_state_entry state[] = {{{"o", 1}, nx_span_str(json)}};
+    struct nx_code *code = code_of_source(
+        "const rooms = [], keep = globalThis.keep = { all: [rooms, 0, $state.o] };\n"
+        "for (let i = 0; i < 99; i++) rooms.push(new ArrayBuffer(600));\n" FILL_MEMORY
+        "keep.all[1] = blocks;\n"
+        "for (let i = 0; i < $args.rooms; i++) rooms.pop();\n"
+        "return 1");
+    unsigned failed = 0;
+    for (unsigned rooms = 0; rooms < 99; rooms += 7) {
+        char args[32];
+        struct run run;
+        snprintf(args, sizeof(args), "{\"rooms\":%u}", rooms);
+        run_start(&run, code,
+                  &(struct run_options){.caps = "state:read:* state:write:*",
+                                        .args = args,
+                                        .state = state,
+                                        .state_count = 1});
+        run_wait(&run, 1);
+        failed += run.status == NX_SEGMENT_ERROR;
+        assert_string_equal(run_text(&run),
+                            run.status == NX_SEGMENT_DONE ? "done 1" : "error MEMORY_LIMIT");
+        run_free(&run);
+    }
+    assert_in_range(failed, 1, 14); // of 15
+    nx_code_unref(code);
+}
+
 // All that waits for a call's answer goes on, or the handler fails: there may be memory for some.
 static void an_answer_without_memory_says_so(void **unused) {
     (void)unused;
@@ -419,6 +455,7 @@ int main(void) {
         cmocka_unit_test_teardown(what_was_written_meanwhile_stays, nobody_died),
         cmocka_unit_test_teardown(no_key_is_lost_for_want_of_memory, nobody_died),
         cmocka_unit_test_teardown(no_write_is_made_that_has_failed, nobody_died),
+        cmocka_unit_test_teardown(no_write_is_made_up_for_want_of_memory, nobody_died),
         cmocka_unit_test_teardown(an_answer_without_memory_says_so, nobody_died),
         cmocka_unit_test_teardown(more_handlers_than_slots, nobody_died),
         cmocka_unit_test_teardown(ten_thousand_runs_leave_no_trace, nobody_died),
