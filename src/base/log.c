@@ -85,7 +85,7 @@ static void rewind_to(struct nx_buf *b, size_t len) {
 static struct {
     pthread_mutex_t lock;
     uint64_t window_ns; // when the time to wait was last given
-    int wait_ms;        // what is left of it
+    uint64_t wait_ns;   // what is left of it
     bool cut;           // a line was left unfinished
     uint64_t lost;
 } out = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -96,16 +96,19 @@ static bool ready(int wait_ms) {
 }
 
 static bool wait_for_reader(void) {
+    enum { NS_PER_MS = 1000000 };
     if (ready(0))
         return true;
     uint64_t before_ns = nx_clock_monotonic_ns();
-    if (out.window_ns == 0 || before_ns - out.window_ns > NX_LOG_WAIT_WINDOW_MS * 1000000ull) {
+    if (out.window_ns == 0 ||
+        before_ns - out.window_ns > (uint64_t)NX_LOG_WAIT_WINDOW_MS * NS_PER_MS) {
         out.window_ns = before_ns;
-        out.wait_ms = NX_LOG_WAIT_MS;
+        out.wait_ns = (uint64_t)NX_LOG_WAIT_MS * NS_PER_MS;
     }
-    bool got = out.wait_ms > 0 && ready(out.wait_ms);
-    uint64_t took_ms = (nx_clock_monotonic_ns() - before_ns) / 1000000;
-    out.wait_ms -= took_ms < (uint64_t)out.wait_ms ? (int)took_ms : out.wait_ms;
+    bool got = out.wait_ns > 0 && ready((int)((out.wait_ns + NS_PER_MS - 1) / NS_PER_MS));
+    // A reader that takes a little at a time ends each wait early: they add up all the same.
+    uint64_t took_ns = nx_clock_monotonic_ns() - before_ns;
+    out.wait_ns -= took_ns < out.wait_ns ? took_ns : out.wait_ns;
     return got;
 }
 
