@@ -173,14 +173,14 @@ def test_bodies_that_never_end_are_held_up_to_a_cap(server, wire):
 
 def test_what_comes_behind_requests_at_work_is_held_up_to_the_same_cap(wire):
     """A byte behind a large request keeps all its room, for as long as its result takes: that shuts out nobody."""
-    body = b'{"ms": 60000}'.ljust(1000000)
-    chunked = post(b"", b"/panels/counter/trigger/nap", b"Idempotency-Key: k\r\nTransfer-Encoding: chunked\r\n")
-    hog = chunked.replace(b"Content-Length: 0\r\n", b"") + b"%x\r\n%s\r\n0\r\n\r\nP" % (len(body), body)
-    for _ in range(300):
-        wire(hog)
-        between = wire(post()[:30])
+    for size in [1 << 20] * 125 + [400000] * 25:  # two megabytes are kept for each, then half a one
+        body = b'{"ms": 60000}'.ljust(size)
+        chunked = post(b"", b"/panels/counter/trigger/nap",
+                       b"Idempotency-Key: k%d\r\nTransfer-Encoding: chunked\r\n" % size)
+        wire(chunked.replace(b"Content-Length: 0\r\n", b"") + b"%x\r\n%s\r\n0\r\n\r\nP" % (size, body))
+        between = wire(GET[:30])
         time.sleep(0.001)
-        assert between.send(post()[30:]).read().status == 200
+        assert between.send(GET[30:]).read().status == 200
     text = b"x" * 900000
     whole = post(b'{"text":"' + text + b'"}', b"/panels/counter/trigger/measure")
     other = wire(whole[:300000])

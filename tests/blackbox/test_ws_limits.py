@@ -297,9 +297,9 @@ def test_no_more_are_closed_for_what_is_on_its_way_than_have_to_be(start):
                          </Handler></Tool><Tool name="narrow"><Handler>
                            for (let i = $args.to; i != $args.from; i++) delete $state['blob' + i];
                          </Handler></Tool></Logic>""")).status_code == 201
-    together = [Deaf(server), Deaf(server)]  # one frame of fifteen megabytes is on its way to both
-    assert server.trigger("loud", "widen", {"to": 15}).json()["status"] == "success"
-    assert server.trigger("loud", "narrow", {"from": 15, "to": 8}).json()["status"] == "success"
+    together = [Deaf(server), Deaf(server)]  # one frame of ten megabytes is on its way to both
+    assert server.trigger("loud", "widen", {"to": 10}).json()["status"] == "success"
+    assert server.trigger("loud", "narrow", {"from": 10, "to": 8}).json()["status"] == "success"
     with WebSocket(server, panel="loud") as bystander:
         bystander.read()
         deaf = []
