@@ -63,6 +63,7 @@ static void enter(struct nx_instance *instance) {
     set_guest_base(instance->memory.base);
     nx_trap_state.memory = instance->memory.base;
     nx_trap_state.memory_reserved = (size_t)8 << 30;
+    nx_trap_state.unwinding = 0;
 }
 
 static void leave(struct nx_instance *instance) {

@@ -37,9 +37,16 @@ extern const char __start_nx_guest_text[], __stop_nx_guest_text[];
 
 enum { SIGNAL_STACK_BYTES = 64 * 1024 };
 
-// Until the jump is done, this still counts as the guest's: another trap on the way only jumps
-// anew.
-_Noreturn void nx_trap_raise(enum nx_trap trap) {
+// AddressSanitizer takes a lock before it lets a function that does not return be called. In what
+// raises traps it does so in siglongjmp alone, when it is noted that one is on its way: another one
+// in between would wait for that lock for ever.
+#define NO_CHECK_BEFORE_JUMPS __attribute__((no_sanitize_address))
+
+// Until the jump is done, this still counts as the guest's: a fault on the way only jumps anew. A
+// deadline does not, as the guest is being stopped.
+NO_CHECK_BEFORE_JUMPS _Noreturn void nx_trap_raise(enum nx_trap trap) {
+    nx_trap_state.unwinding = 1;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     siglongjmp(nx_trap_state.unwind, (int)trap);
 }
 
@@ -68,7 +75,7 @@ static bool at_stack_end(uintptr_t address) {
     return address - (lowest - distance) < 2 * distance;
 }
 
-static void on_fault(int signal_number, siginfo_t *info, void *context) {
+NO_CHECK_BEFORE_JUMPS static void on_fault(int signal_number, siginfo_t *info, void *context) {
     const uintptr_t pc = context_pc(context);
     const bool guest_code = nx_trap_state.in_guest && pc >= (uintptr_t)__start_nx_guest_text &&
                             pc < (uintptr_t)__stop_nx_guest_text;
@@ -104,7 +111,7 @@ static void arm(uint64_t at_ns) {
     timer_settime(timer, TIMER_ABSTIME, &when, NULL);
 }
 
-static void on_timer(int signal_number) {
+NO_CHECK_BEFORE_JUMPS static void on_timer(int signal_number) {
     (void)signal_number;
     armed_for_ns = 0;
     const uint64_t hard = hard_deadline_ns, soft = soft_deadline_ns;
@@ -127,7 +134,7 @@ static void on_timer(int signal_number) {
         *nx_trap_state.interrupt_flag = 1;
         arm(hard_deadline_ns);
     } else if (now >= hard) {
-        if (nx_trap_state.in_guest) {
+        if (nx_trap_state.in_guest && !nx_trap_state.unwinding) {
             nx_trap_raise(NX_TRAP_DEADLINE);
         }
         nx_trap_state.pending = 1;

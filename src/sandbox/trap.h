@@ -18,6 +18,7 @@ struct nx_trap_state {
     sigjmp_buf unwind;               // where a trap leads; valid while a guest call is on the stack
     volatile sig_atomic_t in_guest;  // guest code runs: nothing of ours is half done
     volatile sig_atomic_t pending;   // the hard deadline passed during a host call
+    volatile sig_atomic_t unwinding; // a trap was raised, and is on its way
     uint8_t *volatile memory;        // linear memory of the running instance …
     volatile size_t memory_reserved; // … and its reservation, for telling whose fault a fault is
     volatile uint32_t *volatile interrupt_flag;

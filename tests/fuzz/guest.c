@@ -31,7 +31,22 @@ static void on_fault(int number, siginfo_t *info, void *context) {
     }
 }
 
+// The engine's timer and the fuzzer's alarm are one signal. The fuzzer looks
+// whether an input takes too long; then the engine may leave by a jump.
+static struct sigaction alarm_before, alarm_engine;
+
+static void on_alarm(int number, siginfo_t *info, void *context) {
+    if (alarm_before.sa_flags & SA_SIGINFO)
+        alarm_before.sa_sigaction(number, info, context);
+    alarm_engine.sa_handler(number);
+}
+
 static void put_before_engine(void) {
+    FUZZ_CHECK(sigaction(SIGALRM, NULL, &alarm_engine) == 0);
+    struct sigaction both = alarm_engine;
+    both.sa_flags |= SA_SIGINFO;
+    both.sa_sigaction = on_alarm;
+    FUZZ_CHECK(sigaction(SIGALRM, &both, NULL) == 0);
     for (int i = 0; i < FAULT_SIGNALS; i++) {
         FUZZ_CHECK(sigaction(fault_signals[i], NULL, &engines[i]) == 0);
         struct sigaction ours = engines[i];
@@ -47,6 +62,7 @@ void guest_start(const struct nx_engine_imports *imports) {
     started = true;
     for (int i = 0; i < FAULT_SIGNALS; i++)
         FUZZ_CHECK(sigaction(fault_signals[i], NULL, &before[i]) == 0);
+    FUZZ_CHECK(sigaction(SIGALRM, NULL, &alarm_before) == 0);
     struct nx_error err = {0};
     struct nx_engine_config config = {.memory_limit_bytes = GUEST_MEMORY_BYTES,
                                       .stack_limit_bytes = GUEST_STACK_BYTES,
