@@ -310,7 +310,7 @@ static void no_write_is_made_up_for_want_of_memory(void **unused) {
     for (unsigned i = 0; i < LISTS; i++) {
         memcpy(json + 4 + (size_t)3 * i, ",[]", 4);
     }
-    strcat(json, "]");
+    json[4 + 3 * LISTS] = ']';
     const struct nx_state_entry state[] = {{{"o", 1}, nx_span_str(json)}};
     struct nx_code *code = code_of_source(
         "const rooms = [], keep = globalThis.keep = { all: [rooms, 0, $state.o] };\n"
