@@ -7,6 +7,7 @@
 #          --minimise  afterwards replaces the committed corpora by the smallest set of inputs that
 #                      covers as much
 # environment: FUZZ_SECONDS=N  for each target (default 60; 0: only builds)
+#              FUZZ_SEED_TARGET=N  that target tries the same inputs in the same order each time
 #              NX_JOBS=N       targets at once (default: the number of CPUs)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -50,8 +51,9 @@ each() {
 # run_target NAME OPTION...: its log goes to build/fuzz/work/NAME.log, what it finds to
 # build/fuzz/findings/NAME.
 run_target() {
-    local name=$1 work=$build/work/$1 findings=$build/findings/$1
+    local name=$1 work=$build/work/$1 findings=$build/findings/$1 seed=FUZZ_SEED_$1
     local -a flags=(-rss_limit_mb=2560 -timeout=20 "${@:2}")
+    [ -z "${!seed:-}" ] || flags+=("-seed=${!seed}")
     [ ! -f "tests/fuzz/dict/$name.dict" ] || flags+=("-dict=tests/fuzz/dict/$name.dict")
     mkdir -p "$work" "$findings"
     # Twice the time and some to spare: a target that hangs where libFuzzer cannot see it is found, too.

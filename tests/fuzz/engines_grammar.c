@@ -37,7 +37,7 @@ static const struct rule rules[] = {
          "%S.length", "%S.charCodeAt(%I)", "%S.codePointAt(%I)", "%S.indexOf(%S)", "%S.search(%R)",
          "%A.length", "%A.indexOf(%E)", "%A.push(%E)", "%A.reduce((a, b) => a + b, %N)", "%T[%I]",
          "%T.length", "%D.getTime()", "%D.getUTCDay()", "%M.size", "Number(BigInt.asIntN(%I, %G))",
-         "%S.localeCompare(%S)", "(v0++)", "(--v0)", "new DataView(%T.buffer).getInt8(%I)"),
+         "%S.localeCompare(%S)", "(v0++)", "(--v0)", "new DataView(B(%T)).getInt8(%I)"),
     RULE('G', "1n", "0n", "-1n", "12345678901234567890n", "(2n ** 64n)", "0xffffffffffffffffn",
          "(%G + %G)", "(%G - %G)", "(%G * %G)", "(%G / %G)", "(%G %% %G)", "(%G & %G)", "(%G | %G)",
          "(%G ^ %G)", "(%G >> 3n)", "(%G << 5n)", "(-%G)", "(~%G)", "BigInt.asUintN(%I, %G)",
@@ -107,9 +107,9 @@ static const struct rule rules[] = {
          "new Int16Array([%N])", "new Uint32Array([%N, %N])", "new Float32Array([%N, %N])",
          "new Float64Array([%N, %N, 1])", "new BigInt64Array([%G])", "new BigUint64Array([%G, 1n])",
          "%T.map(%F)", "%T.slice(%I)", "%T.subarray(%I, %I)", "%T.sort()", "%T.fill(%N)",
-         "new Uint8Array(new Float64Array([%N]).buffer)", "new Uint8Array(%T.buffer)",
-         "new Uint8Array(%J)", "Float32Array.from(%A)", "%T.toSorted()", "%T.with(%I, %N)",
-         "new Uint8Array(new Float32Array([%N]).buffer)"),
+         "new Uint8Array(B(new Float64Array([%N])))", "new Uint8Array(B(%T))", "new Uint8Array(%J)",
+         "Float32Array.from(%A)", "%T.toSorted()", "%T.with(%I, %N)",
+         "new Uint8Array(B(new Float32Array([%N])))"),
     RULE('D', "new Date(0)", "new Date(%N)", "new Date(Date.UTC(%I, %I, %I))",
          "new Date('2024-02-29T12:34:56.789Z')", "new Date(%S)", "new Date(2020, %I, %I, %I)",
          "new Date(Date.parse('2021-13-01'))", "new Date('Tue Mar 01 2022 10:00:00 GMT+0200')",
@@ -236,6 +236,9 @@ void engines_write_script(struct fuzz_input *in, struct nx_buf *out) {
         "  return `${isArray(v) ? 'A' : 'O'}{${keys.map((k) => "
         "`${S(k)}:${S(v[k], d + 1)}`)}}`;\n"
         "};\n"
+        // A typed array's bytes, but for those of NaN: any bits will do for it.
+        "const B = (t) => (t instanceof Float32Array || t instanceof Float64Array "
+        "? t.map((x) => x === x ? x : 0) : t).buffer;\n"
         "const structureOf = (v) => S(v);\n"
         "const T = (f) => { if (R.length > 60) return; try { R.push(S(f())); } "
         "catch (e) { "
