@@ -218,6 +218,23 @@ static void many_suspended_at_once(void **unused) {
     nx_code_unref(code);
 }
 
+// patches/0008-bigints.patch. Hashes of 64 bits are made with asUintN.
+static void bigints_are_right(void **unused) {
+    (void)unused;
+    expect_source(
+        "let below = 0xffffffffffffffffn; below--;\n"
+        "const wrap = (bits, value) => BigInt.asUintN(bits, value);\n"
+        "let refused = null; try { wrap(2 ** 53 - 1, -1n) } catch (e) { refused = e.name }\n"
+        "return [below, wrap(64, -1n), wrap(32, -1n), wrap(31, -1n), wrap(96, -(2n ** 95n)),\n"
+        "  wrap(64, 0xcbf29ce484222325n * 0x100000001b3n), BigInt.asIntN(64, 2n ** 63n),\n"
+        "  wrap(2 ** 53 - 1, 7n), -5n > -1e40, -(2n ** 90n) < -3, 5n < 1e40,"
+        "  2n ** 200n + 1n > 2 ** 200].join() + refused",
+        NULL,
+        "done \"18446744073709551614,18446744073709551615,4294967295,2147483647,"
+        "39614081257132168796771975168,12638153115695167455,-9223372036854775808,7,true,true,true,"
+        "trueRangeError\"");
+}
+
 // A value's toJSON is asked when the segment ends, and may be the first to see that the key was
 // written: what was written stays, whoever did it.
 static void what_was_written_meanwhile_stays(void **unused) {
@@ -452,6 +469,7 @@ int main(void) {
         cmocka_unit_test_teardown(everything_else_needs_its_grant, nobody_died),
         cmocka_unit_test_teardown(several_calls_answered_one_by_one, nobody_died),
         cmocka_unit_test_teardown(many_suspended_at_once, nobody_died),
+        cmocka_unit_test_teardown(bigints_are_right, nobody_died),
         cmocka_unit_test_teardown(what_was_written_meanwhile_stays, nobody_died),
         cmocka_unit_test_teardown(no_key_is_lost_for_want_of_memory, nobody_died),
         cmocka_unit_test_teardown(no_write_is_made_that_has_failed, nobody_died),
