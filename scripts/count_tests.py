@@ -20,8 +20,8 @@ CMOCKA_PASSED = re.compile(r"\[  PASSED  \] (\d+) test\(s\)")
 CMOCKA_SKIPPED = re.compile(r"^\[  SKIPPED \] (?:\S+: )?(\d+) test\(s\)", re.M)
 CMOCKA_CASE_OK = re.compile(r"^\[       OK \] ", re.M)
 PYTEST_SUMMARY = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s\b.*$", re.M)
-SHOWN_LINES = 40
 PYTEST_FIELD = re.compile(r"(\d+) ([a-z]+)")
+SHOWN_LINES = 40
 
 
 class Count(NamedTuple):

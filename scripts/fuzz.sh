@@ -7,7 +7,7 @@
 #          --minimise  afterwards replaces the committed corpora by the smallest set of inputs that
 #                      covers as much
 # environment: FUZZ_SECONDS=N  for each target (default 60; 0: only builds)
-#              FUZZ_SEED_TARGET=N  that target tries the same inputs in the same order each time
+#              FUZZ_SEED_TARGET=N  that target tries the same inputs each time, if build/fuzz/work holds the same
 #              NX_JOBS=N       targets at once (default: the number of CPUs)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1

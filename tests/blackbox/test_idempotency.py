@@ -198,6 +198,8 @@ def test_the_oldest_results_make_room(start):
         wait_until(lambda: len(ended()) == 2 * tries)
         if ended()[-2:] == ["early", "late"]:
             break
+    else:
+        pytest.fail("what was to end last never did")
     for i in range(14, 18):
         assert not replayed(f"k{i}", panels[0])
     assert "Idempotent-Replayed" in keyed(server, f"n{ms}", tool="nap", args={"ms": ms}, panel=panels[0]).headers
